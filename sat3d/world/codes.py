@@ -1,0 +1,118 @@
+"""The map between codes and attributes: non-linear, exactly invertible, and exact about its distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sat3d.world.attributes import Floats
+
+_EDGE = 1e-7  # how near a uniform coordinate may come to 0 or 1
+
+
+class CodeMap:
+    """Map standard normal codes to uniform coordinates with given correlations, and back.
+
+    Each round rotates pairs of coordinates in their plane, by angles that a fixed random network reads off the *other*
+    coordinates. Given those, a rotation keeps the standard normal distribution, and it is undone by reading the same
+    angles again: so `g(z)` is standard normal if `z` is, exactly, and invertible. Normal scores are then `x = L g`
+    with `L Lᵀ` the correlation matrix, and coordinates `u = Φ(x)`. The angles' spread sets how non-linear the map is:
+    with angles of standard deviation `bend`, one rotation leaves a linear probe R² = exp(-bend²).
+
+    Args:
+        correlations: positive definite matrix with ones on its diagonal, (n, n).
+        seed: of the fixed networks.
+        rounds: how many times every coordinate is rotated.
+        bend: standard deviation of the angles, radians.
+        width: hidden units of a network.
+
+    Raises:
+        ValueError: if the matrix is not a positive definite correlation matrix.
+    """
+
+    def __init__(
+        self, correlations: Floats, seed: int = 0, rounds: int = 2, bend: float = 0.62, width: int = 32
+    ) -> None:
+        self.correlations = np.asarray(correlations, dtype=np.float64)
+        self.size = n = len(self.correlations)
+        if not np.allclose(np.diag(self.correlations), 1) or np.linalg.eigvalsh(self.correlations).min() <= 0:
+            raise ValueError("correlations must be a positive definite matrix with ones on its diagonal")
+        self._factor = np.linalg.cholesky(self.correlations)
+        # RandomState's stream is frozen across versions of numpy, and with it the world
+        random = np.random.RandomState(seed)
+        self._rotations = []
+        for _ in range(rounds):
+            order = random.permutation(n)
+            for turned, read in ((order[: n // 2], order[n // 2 :]), (order[n // 2 :], order[: n // 2])):
+                pairs = turned[: len(turned) // 2 * 2].reshape(-1, 2)
+                self._rotations.append(_Rotation(pairs, read, random, bend, width))
+
+    def normal(self, z: Floats) -> Floats:
+        """Map codes (B, n) to correlated normal scores (B, n)."""
+        g = np.array(z, dtype=np.float64)
+        for rotation in self._rotations:
+            rotation.turn(g, 1.0)
+        return np.asarray(g @ self._factor.T)
+
+    def code(self, x: Floats) -> Floats:
+        """Map normal scores (B, n) back to codes (B, n)."""
+        g = np.linalg.solve(self._factor, np.asarray(x, dtype=np.float64).T).T.copy()
+        for rotation in reversed(self._rotations):
+            rotation.turn(g, -1.0)
+        return g
+
+
+class _Rotation:
+    """Turn pairs of coordinates, in place, by angles that depend on the coordinates in `read`."""
+
+    def __init__(
+        self, pairs: np.ndarray, read: np.ndarray, random: np.random.RandomState, bend: float, width: int
+    ) -> None:
+        self.pairs, self.read = pairs, read
+        self._first = random.standard_normal((len(read), width)) * (1.2 / np.sqrt(len(read)))
+        self._shift = random.standard_normal(width) * 0.7
+        self._second = random.standard_normal((width, len(pairs)))
+        angles = self._angles(random.standard_normal((4096, max(pairs.max(), read.max()) + 1)))
+        self._mean, self._scale = angles.mean(0), bend / angles.std(0)
+
+    def _angles(self, g: Floats) -> Floats:
+        return np.asarray(np.tanh(g[:, self.read] @ self._first + self._shift) @ self._second)
+
+    def turn(self, g: Floats, sign: float) -> None:
+        """Rotate by the angles (sign 1) or back (sign -1)."""
+        angles = sign * self._scale * (self._angles(g) - self._mean)
+        cos, sin = np.cos(angles), np.sin(angles)
+        a, b = g[:, self.pairs[:, 0]], g[:, self.pairs[:, 1]]
+        g[:, self.pairs[:, 0]], g[:, self.pairs[:, 1]] = cos * a - sin * b, sin * a + cos * b
+
+
+def uniform_from_normal(x: Floats) -> Floats:
+    """Map normal scores to (0, 1), kept off both ends."""
+    return np.asarray(np.clip(torch.special.ndtr(torch.from_numpy(x)).numpy(), _EDGE, 1 - _EDGE))
+
+
+def normal_from_uniform(u: Floats) -> Floats:
+    """Map coordinates in (0, 1) to normal scores."""
+    return np.asarray(torch.special.ndtri(torch.from_numpy(np.clip(u, _EDGE, 1 - _EDGE))).numpy())
+
+
+def counted_uniform(seed: int, indices: np.ndarray, count: int, stream: int = 0) -> Floats:
+    """Draw `count` numbers in (0, 1) for each index: a pure function of (seed, stream, index), whatever the batch.
+
+    The generator is SplitMix64's finaliser (Steele et al. 2014) run over a counter.
+
+    Returns:
+        (len(indices), count).
+    """
+    with np.errstate(over="ignore"):
+        key = _mixed(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) + np.uint64(0x9E3779B97F4A7C15) * np.uint64(stream + 1))
+        rows = _mixed(key ^ _mixed(np.asarray(indices, dtype=np.uint64) + np.uint64(0xD1B54A32D192ED03)))
+        bits = _mixed(rows[:, None] + np.uint64(0x9E3779B97F4A7C15) * np.arange(1, count + 1, dtype=np.uint64))
+    return np.asarray(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
+def _mixed(x: np.ndarray | np.uint64) -> np.ndarray:
+    x = np.asarray(x, dtype=np.uint64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))

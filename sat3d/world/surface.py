@@ -1,0 +1,294 @@
+"""A head's surface as a signed distance, the union of its parts (needs numba)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+from sat3d.world.anatomy import (
+    BROW_Y,
+    EYE_Y,
+    JAW_D,
+    JAW_H,
+    JAW_Y,
+    JAW_Z,
+    MOUTH_Y,
+    NOSE_Y,
+    SKULL_D,
+    SKULL_H,
+    SKULL_Y,
+    SKULL_Z,
+)
+from sat3d.world.attributes import PARTS
+
+SKIN, NOSE, EYES, EYEBROWS, MOUTH, HAIR, BEARD, MOUSTACHE, GLASSES, HAT, SHIRT = range(1, len(PARTS))
+BOUND = 0.497  # every head lies in this sphere around the origin
+LIP = 0.0165  # thickness of a lip
+
+kernel: Any = njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
+"""Compile for the renderer: cached on disk, without the interpreter's lock."""
+
+
+@kernel
+def smooth_min(a: float, b: float, k: float) -> float:
+    """Join two distances with a fillet of width k."""
+    h = max(k - abs(a - b), 0.0) / k
+    return min(a, b) - h * h * k * 0.25
+
+
+@kernel
+def smooth_max(a: float, b: float, k: float) -> float:
+    """Intersect two distances with a rounded edge of width k."""
+    h = max(k - abs(a - b), 0.0) / k
+    return max(a, b) + h * h * k * 0.25
+
+
+@kernel
+def ellipsoid(x: float, y: float, z: float, a: float, b: float, c: float) -> float:
+    """Distance to an ellipsoid with half axes a, b, c, to first order at its surface."""
+    x, y, z = x / a, y / b, z / c
+    k0 = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / a, y / b, z / c
+    k1 = math.sqrt(x * x + y * y + z * z) + 1e-9
+    return k0 * (k0 - 1.0) / k1
+
+
+@kernel
+def ellipse(x: float, y: float, a: float, b: float) -> float:
+    """Distance in the plane to an ellipse with half axes a, b, to first order at its rim."""
+    x, y = x / a, y / b
+    k0 = math.sqrt(x * x + y * y)
+    x, y = x / a, y / b
+    return k0 * (k0 - 1.0) / (math.sqrt(x * x + y * y) + 1e-9)
+
+
+@kernel
+def rounded_box(x: float, y: float, a: float, b: float, r: float) -> float:
+    """Distance in the plane to a rectangle with half sides a, b and corners of radius r."""
+    x, y = abs(x) - a + r, abs(y) - b + r
+    outside = math.sqrt(max(x, 0.0) ** 2 + max(y, 0.0) ** 2)
+    return outside + min(max(x, y), 0.0) - r
+
+
+@kernel
+def segment(
+    x: float, y: float, z: float, ax: float, ay: float, az: float, bx: float, by: float, bz: float
+) -> tuple[float, float]:
+    """Distance to the segment from a to b, and how far along it (0 to 1) the nearest point lies."""
+    x, y, z = x - ax, y - ay, z - az
+    bx, by, bz = bx - ax, by - ay, bz - az
+    t = min(max((x * bx + y * by + z * bz) / (bx * bx + by * by + bz * bz), 0.0), 1.0)
+    x, y, z = x - t * bx, y - t * by, z - t * bz
+    return math.sqrt(x * x + y * y + z * z), t
+
+
+@kernel
+def mouth(x: float, y: float, p: Any) -> tuple[float, float, float]:
+    """Describe the mouth in the face's plane: distance to the opening, height of its upper and of its lower edge."""
+    u = x / p.mouth_w
+    beyond = max(abs(u) - 1.0, 0.0) * p.mouth_w
+    u = min(max(u, -1.0), 1.0)
+    middle = MOUTH_Y + p.mouth_c * (u * u - 0.45)
+    opening = p.mouth_o * (1.0 - u * u)
+    upper, lower = middle + 0.25 * opening, middle - 0.75 * opening
+    slope = 2.0 * p.mouth_c * u / p.mouth_w
+    q = max(y - upper, lower - y) / math.sqrt(1.0 + 0.7 * slope * slope)
+    if beyond > 0.0:
+        q = math.sqrt(beyond * beyond + max(q, 0.0) ** 2)
+    return q, upper, lower
+
+
+@kernel
+def hat_plane(y: float, z: float) -> float:
+    """Height over the tilted plane on which every hat sits."""
+    return 0.985 * (y - 0.142) - 0.172 * z
+
+
+@kernel
+def hairline(x: float) -> float:
+    """Height of the hairline over the forehead, with a notch where the hair parts."""
+    s = (x - 0.075) / 0.06
+    return 0.152 + 0.05 / (1.0 + s * s)
+
+
+@kernel
+def hair(x: float, y: float, z: float, p: Any) -> float:
+    """Distance to the hair: a cap on the skull and, when longer, a curtain around back and sides."""
+    puff = 0.034 + 0.014 * p.hair_curl
+    s = (x - 0.075) / 0.022
+    puff -= 0.012 / (1.0 + s * s) * (1.0 - p.hair_curl)
+    d = ellipsoid(x, y - SKULL_Y, z - SKULL_Z, p.face, SKULL_H, SKULL_D) - puff
+    if p.hair_length < 1.5:
+        d = smooth_max(d, (0.03 + 0.60 * z - y) * 0.857, 0.02)
+        d = smooth_max(d, min(hairline(x) - y, z - 0.08), 0.02)
+    else:
+        low = -0.175 if p.hair_length < 2.5 else -0.385
+        flare = p.face + puff + 0.01 + 0.06 * max(0.05 - y, 0.0)
+        around = ellipse(x, z + 0.05, flare, 0.245)
+        curtain = smooth_max(around, abs(y - 0.5 * (low + 0.08)) - 0.5 * (0.08 - low), 0.09)
+        d = smooth_min(d, curtain, 0.03)
+        window = max(max(abs(x) - p.face + 0.012, 0.03 - z), y - hairline(x))
+        d = smooth_max(d, -window, 0.03)
+    if p.hair_curl > 0.5 and d < 0.06:
+        d -= 0.017 * math.sin(43.0 * x + 1.0) * math.sin(43.0 * y) * math.sin(43.0 * z + 0.5)
+    if p.hat > 0.5:
+        d = max(d, hat_plane(y, z))
+    return d
+
+
+@kernel
+def beard(x: float, y: float, z: float, core: float, p: Any) -> float:
+    """Distance to the beard: a shell on the jaw that leaves the mouth free; a long one hangs from the chin."""
+    ax = abs(x)
+    d = core - 0.020
+    line = -0.135 + 0.9 * max(ax - 0.11, 0.0)
+    d = smooth_max(d, y - line, 0.02)
+    d = smooth_max(d, 0.02 - z, 0.02)
+    if p.beard > 1.5:
+        d = smooth_min(d, ellipsoid(x, y + 0.285, z - 0.13, 0.155, 0.145, 0.105), 0.05)
+    if z > 0.0:
+        q, _, _ = mouth(x, y, p)
+        d = smooth_max(d, LIP + 0.007 - q, 0.012)
+    return d
+
+
+@kernel
+def glasses(x: float, y: float, z: float, p: Any) -> float:
+    """Distance to the glasses: two frames (or dark lenses), a bridge and temples to the ears."""
+    ax = abs(x)
+    dx, dy, dz = ax - p.eye_x, y - EYE_Y, z - p.glasses_z
+    if p.glasses < 1.5:
+        rim = math.sqrt(dx * dx + dy * dy) - 0.076
+        d = math.sqrt(rim * rim + dz * dz) - 0.0125
+        width = 0.076
+    elif p.glasses < 2.5:
+        rim = rounded_box(dx, dy, 0.076, 0.062, 0.016)
+        d = math.sqrt(rim * rim + dz * dz) - 0.0125
+        width = 0.076
+    else:
+        rim = rounded_box(dx, dy + 0.006, 0.082, 0.064, 0.045)
+        d = smooth_max(rim, abs(dz) - 0.010, 0.008)
+        width = 0.080
+    bridge, _ = segment(ax, y, z, 0.0, EYE_Y + 0.018, p.glasses_z + 0.004, p.eye_x - width, EYE_Y + 0.012, p.glasses_z)
+    side = max(p.face + 0.010, p.eye_x + width)
+    a, _ = segment(ax, y, z, p.eye_x + width, EYE_Y + 0.014, p.glasses_z, side, EYE_Y + 0.014, 0.10)
+    b, _ = segment(ax, y, z, side, EYE_Y + 0.014, 0.10, p.face + 0.012, EYE_Y + 0.010, -0.05)
+    return min(d, min(bridge, min(a, b)) - 0.0115)
+
+
+@kernel
+def hat(x: float, y: float, z: float, p: Any) -> float:
+    """Distance to the hat: a dome with a rolled band and pompon, a visor, or a brim."""
+    plane = hat_plane(y, z)
+    zs = z - SKULL_Z
+    if p.hat < 1.5:
+        dome = ellipsoid(x, y - SKULL_Y, zs, p.face + 0.050, SKULL_H + 0.055, SKULL_D + 0.050)
+        d = max(dome, -plane)
+        ring = ellipse(x, zs, p.face + 0.035, SKULL_D + 0.032)
+        band = math.sqrt(ring * ring + max(abs(plane - 0.012) - 0.012, 0.0) ** 2) - 0.030
+        d = smooth_min(d, band, 0.01)
+        return min(d, math.sqrt(x * x + (y - 0.385) ** 2 + zs * zs) - 0.062)
+    if p.hat < 2.5:
+        dome = ellipsoid(x, y - SKULL_Y, zs, p.face + 0.048, SKULL_H + 0.045, SKULL_D + 0.048)
+        d = smooth_max(dome, -plane, 0.01)
+        sheet = abs(plane - 0.012 + 0.18 * max(z - 0.2, 0.0) + x * x) - 0.009
+        visor = smooth_max(max(ellipse(x, z - 0.13, 0.215, 0.285), 0.10 - z), sheet, 0.012)
+        d = min(d, 0.85 * visor)
+        return min(d, math.sqrt(x * x + (y - 0.342) ** 2 + zs * zs) - 0.024)
+    dome = ellipsoid(x, y - SKULL_Y, zs, p.face + 0.046, SKULL_H + 0.095, SKULL_D + 0.046)
+    dome = smooth_max(dome, y - 0.345, 0.06)
+    d = smooth_max(dome, -plane, 0.01)
+    sheet = abs(plane - 0.018 - 0.45 * x * x) - 0.010
+    brim = smooth_max(ellipse(x, z, 0.405, 0.405), sheet, 0.014)
+    return smooth_min(d, 0.9 * brim, 0.02)
+
+
+@kernel
+def distance(x: float, y: float, z: float, p: Any) -> tuple[float, int]:
+    """Signed distance from a point to a head, and the part that is nearest.
+
+    Parts that are absent, or farther than what was found by their bounding spheres, are not evaluated.
+    """
+    ax = abs(x)
+    skull = ellipsoid(x, y - SKULL_Y, z - SKULL_Z, p.face, SKULL_H, SKULL_D)
+    jaw = ellipsoid(x, y - JAW_Y, z - JAW_Z, p.jaw, JAW_H, JAW_D)
+    core = smooth_min(skull, jaw, 0.09)
+    d, part = core, SKIN
+
+    ear = math.sqrt((ax - p.face) ** 2 + (y - 0.02) ** 2 + (z + 0.02) ** 2) - p.ear_r
+    if ear < d and (p.hair_length < 1.5 or ear < 0.03):
+        ear = ellipsoid(ax - p.face, y - 0.02, z + 0.02, 0.026 + 0.25 * p.ear_r, p.ear_r, 0.7 * p.ear_r)
+        d = smooth_min(d, ear, 0.02)
+
+    if y < 0.0:
+        neck = math.sqrt(x * x + (z + 0.02) ** 2) - 0.098
+        neck = max(neck, -y - 0.40)
+        d = smooth_min(d, neck, 0.03)
+        shirt = ellipsoid(x, y + 0.475, z + 0.015, 0.245, 0.135, 0.185)
+        collar = math.sqrt((math.sqrt(x * x + (z + 0.02) ** 2) - 0.108) ** 2 + (y + 0.352 + 0.25 * z) ** 2) - 0.026
+        shirt = smooth_min(shirt, collar, 0.012)
+        shirt = smooth_max(shirt, math.sqrt(x * x + y * y + z * z) - 0.492, 0.02)
+        if shirt < d:
+            d, part = shirt, SHIRT
+    else:
+        # the parts below are far from here: their bound keeps steps over the chin honest
+        d = min(d, y + 0.26)
+
+    face = math.sqrt(x * x + (y - 0.0) ** 2 + (z - 0.21) ** 2) - 0.225
+    if face < d:
+        q, _, _ = mouth(x, y, p)
+        if core < 0.05 and z > 0.0 and q < LIP:
+            if q < 0.0:
+                d += min(-2.0 * q, 0.03)
+            else:
+                t = q / LIP
+                d -= 0.014 * 4.0 * t * (1.0 - t)
+        nose = ellipsoid(x, y - NOSE_Y, z - p.nose_z, p.nose_r, 0.9 * p.nose_r, 0.95 * p.nose_r)
+        if nose < d + 0.02:
+            if nose < d:
+                part = NOSE
+            d = smooth_min(d, nose, 0.02)
+        eye = ellipsoid(ax - p.eye_x, y - EYE_Y, z - p.eye_z, p.eye_r, p.eye_r * 1.08, 0.034)
+        if eye < d:
+            d, part = eye, EYES
+        a, t = segment(
+            ax, y, z,
+            p.eye_x - 0.055, BROW_Y - 0.012, p.brow_z_in,
+            p.eye_x, BROW_Y + 0.006, p.brow_z_mid,
+        )  # fmt: skip
+        b, s = segment(
+            ax, y, z,
+            p.eye_x, BROW_Y + 0.006, p.brow_z_mid,
+            p.eye_x + 0.058, BROW_Y - 0.016, p.brow_z_out,
+        )  # fmt: skip
+        brow = min(a, b + 0.3 * p.brow_r * s) - p.brow_r
+        if brow < d:
+            d, part = brow, EYEBROWS
+        if p.moustache > 0.5:
+            tip = MOUTH_Y + 0.040 + 0.55 * p.mouth_c
+            whisker, t = segment(ax, y, z, 0.018, -0.098, p.moustache_z_in, 0.092, tip, p.moustache_z_out)
+            whisker -= 0.024 - 0.011 * t
+            if whisker < d:
+                d, part = whisker, MOUSTACHE
+
+    if p.beard > 0.5:
+        bristle = beard(x, y, z, core, p)
+        if bristle < d:
+            d, part = bristle, BEARD
+    if p.hair_length > 0.5:
+        lock = hair(x, y, z, p)
+        if lock < d:
+            d, part = lock, HAIR
+    if p.hat > 0.5:
+        if y - 0.03 > -d or y > 0.03:
+            felt = hat(x, y, z, p)
+            if felt < d:
+                d, part = felt, HAT
+    if p.glasses > 0.5:
+        if math.sqrt(x * x + (y - EYE_Y) ** 2 + (z - 0.12) ** 2) - 0.34 < d and abs(y - EYE_Y) - 0.085 < d:
+            frame = glasses(x, y, z, p)
+            if frame < d:
+                d, part = frame, GLASSES
+    return d, part
