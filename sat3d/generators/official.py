@@ -1,0 +1,143 @@
+"""The released networks' constructor arguments and parameter names, read into our generators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sat3d.generators.base import Generator
+from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
+from sat3d.generators.renderer import RenderingOptions
+from sat3d.generators.sampling import CameraDistribution
+from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
+
+# Released super-resolution modules: side of the input, channels of the blocks, whether each block upsamples.
+_SUPERRESOLUTION: dict[str, dict[str, Any]] = {
+    "SuperresolutionHybrid8XDC": {"input_resolution": 128, "channels": (256, 128), "up": (True, True)},
+    "SuperresolutionHybrid8X": {"input_resolution": 128, "channels": (128, 64), "up": (True, True)},
+    "SuperresolutionHybrid4X": {
+        "input_resolution": 128, "channels": (128, 64), "up": (False, True), "resize_only_up": True,
+    },
+    "SuperresolutionHybrid2X": {"input_resolution": 64, "channels": (128, 64), "up": (False, True)},
+}  # fmt: skip
+
+
+def from_official(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> Generator:
+    """Build a frozen generator from the released networks' arguments and parameters.
+
+    Args:
+        config: `class_name` (e.g. `training.networks.Generator`, `training.triplane.TriPlaneGenerator`), `init_kwargs`
+            (the constructor's), and optionally `attributes` (`neural_rendering_resolution`, `plane_axes`).
+        state_dict: tensors under the released names.
+
+    Raises:
+        ValueError: for a class that is no StyleGAN2 or EG3D generator, an unknown super-resolution module, or
+            parameters that do not fit.
+    """
+    name = str(config["class_name"]).rsplit(".", 1)[-1]
+    kwargs = dict(config["init_kwargs"])
+    attributes = dict(config.get("attributes", {}))
+    generator: Generator
+    if name == "TriPlaneGenerator":
+        generator = EG3D(_eg3d_options(kwargs, attributes))
+        generator.cameras = _cameras(kwargs["rendering_kwargs"])
+    elif name == "Generator":
+        generator = StyleGAN2(_stylegan2_options(kwargs))
+    else:
+        raise ValueError(f"class_name is {config['class_name']!r}; known are Generator (StyleGAN2) and TriPlaneGenerator (EG3D)")
+    load_parameters(generator, state_dict)
+    return generator.freeze()
+
+
+def load_parameters(generator: Generator, state_dict: Mapping[str, Tensor]) -> None:
+    """Load parameters by name; every one must be there, of the right shape.
+
+    Raises:
+        ValueError: naming what is missing, left over or of another shape.
+    """
+    own = generator.state_dict()
+    missing = sorted(own.keys() - state_dict.keys())
+    unknown = sorted(state_dict.keys() - own.keys())
+    wrong = sorted(k for k in own.keys() & state_dict.keys() if own[k].shape != state_dict[k].shape)
+    if missing or unknown or wrong:
+        problems = {"missing": missing, "not of this network": unknown, "of another shape": wrong}
+        told = "; ".join(f"{what}: {', '.join(names[:5])} ({len(names)})" for what, names in problems.items() if names)
+        raise ValueError(f"the weights do not fit the configuration: {told}")
+    generator.load_state_dict({k: v.to(torch.float32) for k, v in state_dict.items()})
+
+
+def _synthesis(kwargs: Mapping[str, Any]) -> SynthesisOptions:
+    # Without the argument the released layers resample with the taps below.
+    taps = kwargs.get("resample_filter", (1, 3, 3, 1))
+    return SynthesisOptions(
+        channel_base=int(kwargs.get("channel_base", 32768)),
+        channel_max=int(kwargs.get("channel_max", 512)),
+        architecture=kwargs.get("architecture", "skip"),
+        conv_clamp=kwargs.get("conv_clamp"),
+        resample_filter=tuple(float(t) for t in taps),
+    )
+
+
+def _stylegan2_options(kwargs: Mapping[str, Any]) -> StyleGAN2Options:
+    return StyleGAN2Options(
+        z_dim=kwargs["z_dim"],
+        c_dim=kwargs["c_dim"],
+        w_dim=kwargs["w_dim"],
+        resolution=kwargs["img_resolution"],
+        channels=kwargs["img_channels"],
+        mapping=_mapping(kwargs.get("mapping_kwargs", {})),
+        synthesis=_synthesis(kwargs.get("synthesis_kwargs", {})),
+    )
+
+
+def _mapping(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("num_layers", "embed_features", "layer_features", "lr_multiplier")
+    return {k: kwargs[k] for k in known if kwargs.get(k) is not None}
+
+
+def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> EG3DOptions:
+    r = kwargs["rendering_kwargs"]
+    axes = attributes.get("plane_axes")
+    return EG3DOptions(
+        z_dim=kwargs["z_dim"],
+        c_dim=kwargs["c_dim"],
+        w_dim=kwargs["w_dim"],
+        resolution=kwargs["img_resolution"],
+        decoder_lr=r.get("decoder_lr_mul", 1.0),
+        c_scale=0.0 if r.get("c_gen_conditioning_zero") else float(r.get("c_scale", 0)),
+        neural_resolution=int(attributes.get("neural_rendering_resolution", 64)),
+        plane_axes=None if axes is None else tuple(map(tuple, torch.as_tensor(axes).tolist())),
+        mapping=_mapping(kwargs.get("mapping_kwargs", {})),
+        backbone=_synthesis(kwargs),
+        rendering=RenderingOptions(
+            ray_start=r["ray_start"],
+            ray_end=r["ray_end"],
+            depth_resolution=r["depth_resolution"],
+            depth_resolution_importance=r["depth_resolution_importance"],
+            box_warp=r["box_warp"],
+            disparity=bool(r.get("disparity_space_sampling", False)),
+            white_back=bool(r.get("white_back", False)),
+        ),
+        superresolution=_superresolution(kwargs),
+    )
+
+
+def _superresolution(kwargs: Mapping[str, Any]) -> SuperResolutionOptions:
+    r = kwargs["rendering_kwargs"]
+    name = str(r["superresolution_module"]).rsplit(".", 1)[-1]
+    if name not in _SUPERRESOLUTION:
+        raise ValueError(f"superresolution_module is {name}; known are {', '.join(_SUPERRESOLUTION)}")
+    return SuperResolutionOptions(
+        **_SUPERRESOLUTION[name],
+        clamp=256.0 if kwargs.get("sr_num_fp16_res", 0) > 0 else None,
+        noise=r.get("superresolution_noise_mode", "none"),
+        antialias=bool(r["sr_antialias"]),
+    )
+
+
+def _cameras(rendering: Mapping[str, Any]) -> CameraDistribution:
+    pivot = tuple(float(v) for v in rendering.get("avg_camera_pivot", (0.0, 0.0, 0.0)))
+    return CameraDistribution(pivot=(pivot[0], pivot[1], pivot[2]), radius=float(rendering.get("avg_camera_radius", 2.7)))

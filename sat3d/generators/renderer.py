@@ -1,0 +1,163 @@
+"""The ray renderer of EG3D (arXiv 2112.07945 §4.1): two passes along every ray, composited without sorting colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sat3d.ops import raymarch
+from sat3d.ops.triplane import mean_plane_features, plane_axes
+
+Jitter = Literal["midpoint"] | torch.Generator | tuple[Tensor, Tensor]
+Decode = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class RenderingOptions:
+    """Choose how rays are sampled. The defaults are the released FFHQ network's.
+
+    Args:
+        ray_start: depth of the first sample, world units; `auto` intersects each ray with the box.
+        ray_end: depth of the last one.
+        depth_resolution: coarse samples along a ray.
+        depth_resolution_importance: further samples where the coarse ones found matter; 0 for none.
+        box_warp: side of the cube that the planes cover, world units.
+        disparity: space the coarse samples evenly in 1/depth.
+        white_back: white background in place of −1.
+        max_samples: memory budget: ray samples that are decoded at once when no gradient is kept.
+    """
+
+    ray_start: float | Literal["auto"] = 2.25
+    ray_end: float | Literal["auto"] = 3.3
+    depth_resolution: int = 48
+    depth_resolution_importance: int = 48
+    box_warp: float = 1.0
+    disparity: bool = False
+    white_back: bool = False
+    max_samples: int = 2**20
+
+
+class RayRenderer(nn.Module):
+    """March rays through tri-planes.
+
+    Args:
+        options: ray sampling.
+        axes: (3, 3, 3) plane axes, the released convention if not given.
+    """
+
+    axes: Tensor
+
+    def __init__(self, options: RenderingOptions, axes: object = None) -> None:
+        super().__init__()
+        self.options = options
+        self.register_buffer("axes", plane_axes() if axes is None else torch.tensor(axes), persistent=False)
+
+    def query(self, planes: Tensor, decode: Decode, points: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
+        """Return raw densities (B, N) and features (B, N, F) at points."""
+        return decode(mean_plane_features(planes, self.axes, points, self.options.box_warp))
+
+    def forward(
+        self,
+        planes: Float[Tensor, "p 3 f h w"],
+        decode: Decode,
+        origins: Float[Tensor, "b m 3"],
+        directions: Float[Tensor, "b m 3"],
+        jitter: Jitter = "midpoint",
+    ) -> tuple[Float[Tensor, "b m c"], Float[Tensor, "b m 1"], Float[Tensor, "b m 1"]]:
+        """Return features mapped to [-1, 1], depth and opacity of every ray.
+
+        Args:
+            planes: for each of the B cameras, or one set for all of them.
+            decode: features at points → densities, colour features.
+            origins: of the rays, world units.
+            directions: unit vectors.
+            jitter: `midpoint`, a `torch.Generator`, or the two tensors of random numbers themselves.
+        """
+        b, m, _ = origins.shape
+        if len(planes) not in (1, b):
+            raise ValueError(f"{len(planes)} codes do not fit {b} cameras: give one code, or one for each camera")
+        limits = self._limits(origins, directions)
+        coarse_jitter, u = self._jitter(b, m, jitter, origins)
+        if len(planes) == 1 and b > 1:
+            # Many views of one code are one picture with more rays: the planes are read where they are, not copied.
+            origins, directions, coarse_jitter, u = (
+                t.reshape(1, b * m, t.shape[-1]) for t in (origins, directions, coarse_jitter, u)
+            )
+            limits = tuple(t if isinstance(t, float) else t.reshape(1, b * m, 1) for t in limits)
+        o = self.options
+        samples = len(origins) * (o.depth_resolution + o.depth_resolution_importance)
+        chunk = origins.shape[1] if torch.is_grad_enabled() else max(1, o.max_samples // samples)
+        parts = [
+            self._march(
+                planes,
+                decode,
+                *(t[:, i : i + chunk] for t in (origins, directions, coarse_jitter, u)),
+                *(t if isinstance(t, float) else t[:, i : i + chunk] for t in limits),
+            )
+            for i in range(0, origins.shape[1], chunk)
+        ]
+        features, depth, opacity = (torch.cat([p[k] for p in parts], dim=1).reshape(b, m, -1) for k in range(3))
+        low, high = (torch.stack([p[3][k] for p in parts]) for k in range(2))
+        return features, depth.clamp(low.min(), high.max()), opacity
+
+    def _limits(self, origins: Tensor, directions: Tensor) -> tuple[Tensor | float, ...]:
+        o = self.options
+        if o.ray_start == "auto" or o.ray_end == "auto":
+            return raymarch.fill_missed_rays(*raymarch.box_limits(origins, directions, o.box_warp))
+        return float(o.ray_start), float(o.ray_end)
+
+    def _jitter(self, b: int, m: int, jitter: Jitter, like: Tensor) -> tuple[Tensor, Tensor]:
+        s, n = self.options.depth_resolution, self.options.depth_resolution_importance
+        if jitter == "midpoint":
+            u = ((torch.arange(n, dtype=like.dtype, device=like.device) + 0.5) / max(n, 1)).expand(b, m, n)
+            return like.new_full((), 0.5).expand(b, m, s), u
+        if isinstance(jitter, torch.Generator):
+            first = torch.rand(b, m, s, 1, generator=jitter, device=jitter.device)
+            second = torch.rand(b * m, n, generator=jitter, device=jitter.device) if n else first.new_empty(b * m, 0)
+        elif isinstance(jitter, tuple):
+            first, second = jitter
+        else:
+            raise ValueError(f"jitter is 'midpoint', a torch.Generator or two tensors, not {jitter!r}")
+        return first.reshape(b, m, s).to(like), second.reshape(b, m, n).to(like)
+
+    def _march(
+        self,
+        planes: Tensor,
+        decode: Decode,
+        origins: Tensor,
+        directions: Tensor,
+        jitter: Tensor,
+        u: Tensor,
+        near: Tensor | float,
+        far: Tensor | float,
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+        depths = raymarch.stratified_depths(near, far, jitter, disparity=self.options.disparity)
+        density, features = self._decode_along(planes, decode, origins, directions, depths)
+        order: Tensor | None = None
+        if u.shape[-1]:
+            with torch.no_grad():
+                coarse = raymarch.march_weights(density, depths)
+            fine = raymarch.importance_depths(depths, coarse, u)
+            more_density, more_features = self._decode_along(planes, decode, origins, directions, fine)
+            depths, order = torch.sort(torch.cat([depths, fine], dim=-1), dim=-1, stable=True)
+            density = torch.cat([density, more_density], dim=-1).gather(-1, order)
+            features = torch.cat([features, more_features], dim=-2)
+        weights = raymarch.march_weights(density, depths)
+        colour = raymarch.composite(raymarch.sample_weights(weights, order), features)
+        opacity = weights.sum(-1, keepdim=True)
+        if self.options.white_back:
+            colour = colour + 1 - opacity
+        depth = raymarch.expected_depth(weights, depths).unsqueeze(-1)
+        return colour * 2 - 1, depth, opacity, (depths.min(), depths.max())
+
+    def _decode_along(
+        self, planes: Tensor, decode: Decode, origins: Tensor, directions: Tensor, depths: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        points = origins.unsqueeze(-2) + depths.unsqueeze(-1) * directions.unsqueeze(-2)
+        density, features = self.query(planes, decode, points.flatten(1, 2))
+        return density.unflatten(1, depths.shape[1:]), features.unflatten(1, depths.shape[1:])

@@ -1,0 +1,156 @@
+"""Generators by name or file: what `load_generator` takes, and how ours are stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from sat3d.generators.base import Generator
+from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
+from sat3d.generators.official import load_parameters
+from sat3d.generators.renderer import RenderingOptions
+from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
+from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
+from sat3d.shipped import atomic_write, shipped_path
+
+T = TypeVar("T")
+
+
+def load_generator(name: str | Path, *, trainable: bool = False, device: str | torch.device = "cpu") -> Generator:
+    """Load a generator by its name in the zoo or from a `.safetensors` file of ours.
+
+    Calls that name the same generator and device share one instance: in eval(), without gradients on its weights.
+
+    Args:
+        name: e.g. `toyfaces64`, or a path.
+        trainable: return a private copy whose weights take gradients.
+        device: where the weights go.
+
+    Raises:
+        FileNotFoundError: if there is no such name or file.
+        ValueError: if the file is damaged or its weights do not fit its configuration.
+    """
+    if trainable:
+        return read_generator(_resolve(name)).to(device).requires_grad_(True).train()
+    return _shared(str(_resolve(name)), str(torch.device(device)))
+
+
+@cache
+def _shared(path: str, device: str) -> Generator:
+    return read_generator(Path(path)).to(device).freeze()
+
+
+def _resolve(name: str | Path) -> Path:
+    path = Path(name).expanduser()
+    if path.suffix:
+        if not path.is_file():
+            raise FileNotFoundError(f"generator={str(name)!r}: there is no such file")
+        return path.resolve()
+    return shipped_path(str(name))
+
+
+def save_generator(generator: Generator, path: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
+    """Store weights and configuration in one `.safetensors` file, atomically.
+
+    Args:
+        generator: one of ours.
+        path: target.
+        dtype: of the stored weights; float16 halves the file.
+    """
+    tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in generator.state_dict().items()}
+    described = {"options": generator.config, "cameras": generator.cameras and asdict(generator.cameras)}
+    with atomic_write(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata={"config": json.dumps(described), "name": generator.name})
+
+
+def read_generator(path: Path) -> Generator:
+    """Build a generator from a file that `save_generator` wrote."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise ValueError(f"generator={str(path)!r} is damaged or no safetensors file: {error}") from error
+    if "config" not in metadata:
+        raise ValueError(f"generator={str(path)!r} holds no configuration; was it written by sat3d?")
+    described = json.loads(metadata["config"])
+    generator = build_generator(described["options"])
+    load_parameters(generator, state)
+    generator.name = metadata.get("name", "")
+    if described["cameras"]:
+        generator.cameras = _from_dict(CameraDistribution, described["cameras"])
+    return generator
+
+
+def build_generator(config: Mapping[str, Any]) -> Generator:
+    """Build a generator with random weights from its configuration (`Generator.config`)."""
+    options = {k: v for k, v in config.items() if k != "class"}
+    if config["class"] == "EG3D":
+        return EG3D(_from_dict(EG3DOptions, options))
+    if config["class"] == "StyleGAN2":
+        return StyleGAN2(_from_dict(StyleGAN2Options, options))
+    raise ValueError(f"unknown generator class {config['class']!r}; known are EG3D and StyleGAN2")
+
+
+def _from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Rebuild a dataclass from its `asdict`, also after a trip through JSON."""
+    hints = get_type_hints(cls)
+    return cls(**{f.name: _value(hints[f.name], values[f.name]) for f in fields(cls) if f.name in values})  # type: ignore[arg-type]
+
+
+def _value(hint: Any, value: Any) -> Any:
+    nested = [t for t in (hint, *get_args(hint)) if isinstance(t, type) and is_dataclass(t)]
+    if nested and isinstance(value, Mapping):
+        return _from_dict(nested[0], value)
+    if isinstance(value, list) and (get_origin(hint) is tuple or any(get_origin(t) is tuple for t in get_args(hint))):
+        return _tuples(value)
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def tiny_generator(seed: int = 0, kind: str = "eg3d") -> Generator:
+    """Build a frozen generator of a few thousand random weights, for tests and documentation.
+
+    Args:
+        seed: of the weights.
+        kind: `eg3d` (64 px, toy cameras) or `stylegan2` (32 px, no camera).
+    """
+    small = SynthesisOptions(channel_base=128, channel_max=8)
+    generator: Generator
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if kind == "stylegan2":
+            mapping = {"num_layers": 2}
+            generator = StyleGAN2(StyleGAN2Options(z_dim=16, w_dim=16, resolution=32, mapping=mapping, synthesis=small))
+        else:
+            generator = EG3D(
+                EG3DOptions(
+                    z_dim=16,
+                    c_dim=0,
+                    w_dim=16,
+                    resolution=64,
+                    plane_resolution=16,
+                    plane_channels=4,
+                    decoder_hidden=8,
+                    decoder_channels=4,
+                    density_gain=10.0,
+                    neural_resolution=16,
+                    backbone=small,
+                    rendering=RenderingOptions(2.2, 3.2, 8, 0),
+                    superresolution=SuperResolutionOptions(16, (4, 4), (True, True)),
+                )
+            )
+            generator.cameras = TOY_CAMERAS
+    generator.name = f"tiny-{kind}"
+    return generator.freeze()

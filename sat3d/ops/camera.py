@@ -1,0 +1,159 @@
+"""Cameras: poses that look at a point, and the rays they cast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LABEL_SIZE = 25
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Hold a batch of pinhole cameras in the convention of EG3D.
+
+    Axes are OpenCV's (x right, y down, z forward); intrinsics are normalised by the picture size, so that they do not
+    depend on its resolution. The world is right-handed: a head looks along +z and its up is +y.
+
+    Args:
+        cam2world: camera-to-world matrices, (B, 4, 4), in world units.
+        intrinsics: normalised intrinsics, (B, 3, 3).
+
+    Raises:
+        ValueError: if the shapes do not fit each other.
+
+    Example:
+        >>> camera = Camera.look_at(yaw=0.3, pitch=-0.1, radius=2.7, fov=18.837)
+        >>> origins, directions = camera.rays(64)
+        >>> origins.shape, camera.label().shape
+        (torch.Size([1, 4096, 3]), torch.Size([1, 25]))
+    """
+
+    cam2world: Tensor
+    intrinsics: Tensor
+
+    def __post_init__(self) -> None:
+        n = self.cam2world.shape[0]
+        if self.cam2world.shape != (n, 4, 4) or self.intrinsics.shape != (n, 3, 3):
+            raise ValueError(
+                f"a Camera takes cam2world (B, 4, 4) and intrinsics (B, 3, 3), "
+                f"not {tuple(self.cam2world.shape)} and {tuple(self.intrinsics.shape)}"
+            )
+
+    @classmethod
+    def look_at(
+        cls,
+        yaw: Tensor | float,
+        pitch: Tensor | float,
+        *,
+        pivot: Sequence[float] | Tensor = (0.0, 0.0, 0.0),
+        radius: Tensor | float = 2.7,
+        fov: Tensor | float = 18.837,
+    ) -> Camera:
+        """Place cameras on a sphere around the world's origin, looking at `pivot`.
+
+        The released EG3D sampler's convention: the sphere stays at the origin when the pivot moves, and the polar
+        angle is arccos(1 − 2v/π) with v = π/2 + pitch, which is not v itself except at the equator.
+
+        Args:
+            yaw: angle around the up axis in radians, a number or (B,); 0 is frontal, positive goes to +x.
+            pitch: in radians, a number or (B,); 0 is level, positive goes *below* the pivot.
+            pivot: the point looked at, (3,) or (B, 3), world units.
+            radius: distance from the origin, world units.
+            fov: field of view in degrees, as the released code turns it into a focal length.
+        """
+        yaw_, pitch_ = torch.broadcast_tensors(_vector(yaw), _vector(pitch))
+        pivot_ = torch.as_tensor(pivot, dtype=yaw_.dtype, device=yaw_.device).expand(len(yaw_), 3)
+        v = (math.pi / 2 + pitch_).clamp(1e-5, math.pi - 1e-5)
+        polar = torch.arccos(1 - 2 * v / math.pi)
+        theta = math.pi / 2 + yaw_
+        offset = torch.stack(
+            [polar.sin() * (math.pi - theta).cos(), polar.cos(), polar.sin() * (math.pi - theta).sin()], dim=-1
+        )
+        origin = _vector(radius).to(yaw_).unsqueeze(-1) * offset
+        return cls(_facing(pivot_ - origin, origin), intrinsics_from_fov(_vector(fov).to(yaw_).expand(len(yaw_))))
+
+    @classmethod
+    def from_label(cls, label: Float[Tensor, "b 25"]) -> Camera:
+        """Read the 25-number camera label of EG3D: 16 cam2world, row by row, then 9 intrinsics."""
+        if label.ndim != 2 or label.shape[1] != LABEL_SIZE:
+            raise ValueError(f"a camera label is (B, {LABEL_SIZE}), not {tuple(label.shape)}")
+        return cls(label[:, :16].reshape(-1, 4, 4), label[:, 16:].reshape(-1, 3, 3))
+
+    @classmethod
+    def cat(cls, cameras: Sequence[Camera]) -> Camera:
+        """Join batches of cameras."""
+        return cls(torch.cat([c.cam2world for c in cameras]), torch.cat([c.intrinsics for c in cameras]))
+
+    def label(self) -> Float[Tensor, "b 25"]:
+        """Return the (B, 25) label that EG3D's networks take."""
+        return torch.cat([self.cam2world.flatten(1), self.intrinsics.flatten(1)], dim=1)
+
+    def rays(self, resolution: int) -> tuple[Float[Tensor, "b rays 3"], Float[Tensor, "b rays 3"]]:
+        """Cast one ray through every pixel centre, row by row.
+
+        Returns:
+            Origins and unit directions, each (B, resolution², 3), world units.
+        """
+        steps = torch.arange(resolution, dtype=self.cam2world.dtype, device=self.cam2world.device)
+        grid = steps * (1 / resolution) + 0.5 / resolution
+        v, u = torch.meshgrid(grid, grid, indexing="ij")
+        u, v = u.reshape(1, -1), v.reshape(1, -1)
+        k = self.intrinsics
+        fx, fy, cx, cy, skew = (k[:, i, j, None] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2), (0, 1)))
+        x = (u - cx + cy * skew / fy - skew * v / fy) / fx
+        y = ((v - cy) / fy).expand_as(x)
+        # Through world points and in this order, as released: the rounding shows in the steep planes of real weights.
+        points = (self.cam2world @ torch.stack([x, y, torch.ones_like(x), torch.ones_like(x)], dim=1)).mT
+        origins = self.cam2world[:, None, :3, 3].expand(-1, resolution**2, 3)
+        return origins, torch.nn.functional.normalize(points[..., :3] - origins, dim=-1)
+
+    def to(self, *args: object, **kwargs: object) -> Camera:
+        """Move to a device or dtype, as `Tensor.to` does."""
+        return Camera(self.cam2world.to(*args, **kwargs), self.intrinsics.to(*args, **kwargs))  # type: ignore[call-overload]
+
+    def expand(self, count: int) -> Camera:
+        """Repeat a single camera `count` times without copying; a batch of `count` is returned as it is."""
+        if len(self) not in (1, count):
+            raise ValueError(f"{len(self)} cameras do not fit {count} codes: give one camera, or one for each code")
+        return Camera(self.cam2world.expand(count, 4, 4), self.intrinsics.expand(count, 3, 3))
+
+    def __len__(self) -> int:
+        return int(self.cam2world.shape[0])
+
+    def __getitem__(self, index: int | slice | Tensor) -> Camera:
+        if isinstance(index, int):
+            index = slice(index, index + 1 or None)
+        return Camera(self.cam2world[index], self.intrinsics[index])
+
+
+def intrinsics_from_fov(fov: Tensor) -> Float[Tensor, "b 3 3"]:
+    """Turn fields of view (B,), degrees, into normalised intrinsics.
+
+    The constants 3.14159 and 1.414 are the released networks' own, whose labels contain the result.
+    """
+    focal = 1 / (torch.tan(fov * 3.14159 / 360) * 1.414)
+    zero, one, half = torch.zeros_like(focal), torch.ones_like(focal), torch.full_like(focal, 0.5)
+    return torch.stack([focal, zero, half, zero, focal, half, zero, zero, one], dim=-1).reshape(-1, 3, 3)
+
+
+def _facing(forward: Tensor, origin: Tensor) -> Tensor:
+    """Return cam2world matrices at `origin` that look along `forward` with the world's +y up."""
+    forward = torch.nn.functional.normalize(forward, dim=-1)
+    up = torch.tensor([0.0, 1.0, 0.0], dtype=forward.dtype, device=forward.device).expand_as(forward)
+    right = -torch.nn.functional.normalize(torch.linalg.cross(up, forward), dim=-1)
+    down = torch.nn.functional.normalize(torch.linalg.cross(forward, right), dim=-1)
+    matrix = torch.eye(4, dtype=forward.dtype, device=forward.device).repeat(len(forward), 1, 1)
+    matrix[:, :3, :3] = torch.stack([right, down, forward], dim=-1)
+    matrix[:, :3, 3] = origin
+    return matrix
+
+
+def _vector(value: Tensor | float) -> Tensor:
+    value = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype())
+    return value.reshape(1) if value.ndim == 0 else value

@@ -1,0 +1,59 @@
+"""Resampling with a small filter, as StyleGAN2's layers do it (Karras et al. 2020, arXiv 1912.04958, §2.2)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def setup_filter(taps: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)) -> Float[Tensor, "k k"]:
+    """Return the normalised separable filter outer(taps, taps), (K, K), that sums to one."""
+    f = torch.tensor(taps, dtype=torch.float32)
+    return torch.outer(f, f) / f.sum() ** 2
+
+
+def filter2d(
+    x: Float[Tensor, "b c h w"], f: Float[Tensor, "k k"], padding: int, gain: float = 1.0
+) -> Float[Tensor, "b c h2 w2"]:
+    """Convolve every channel with `f` (a true convolution: the filter is flipped), zeros outside."""
+    c = x.shape[1]
+    kernel = (f * gain).flip((0, 1)).to(x.dtype).expand(c, 1, *f.shape)
+    return F.conv2d(x, kernel, padding=padding, groups=c)
+
+
+def upsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "4 4"]) -> Float[Tensor, "b c h2 w2"]:
+    """Double the resolution: zeros between the samples, then `f` with gain 4; (B, C, H, W) → (B, C, 2H, 2W)."""
+    c = x.shape[1]
+    kernel = (f * 4).to(x.dtype).expand(c, 1, *f.shape)
+    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=c)
+
+
+def downsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "4 4"]) -> Float[Tensor, "b c h2 w2"]:
+    """Halve the resolution: `f`, then every second sample; (B, C, H, W) → (B, C, ceil(H/2), ceil(W/2))."""
+    c = x.shape[1]
+    kernel = f.flip((0, 1)).to(x.dtype).expand(c, 1, *f.shape)
+    return F.conv2d(x, kernel, stride=2, padding=1, groups=c)
+
+
+def conv2d_up(
+    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"]
+) -> Float[Tensor, "b o h2 w2"]:
+    """Convolve and double the resolution, with the released networks' orientation of the kernel.
+
+    A 3×3 kernel acts as a true convolution (transposed, stride 2, then the filter with gain 4); a 1×1 kernel convolves
+    first and upsamples then.
+    """
+    if weight.shape[-1] == 1:
+        return upsample2d(F.conv2d(x, weight), f)
+    return filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), f, padding=1, gain=4.0)
+
+
+def conv2d_down(
+    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"]
+) -> Float[Tensor, "b o h2 w2"]:
+    """Filter, then correlate with stride 2; a 1×1 kernel downsamples first."""
+    if weight.shape[-1] == 1:
+        return F.conv2d(downsample2d(x, f), weight)
+    return F.conv2d(filter2d(x, f, padding=2), weight, stride=2)
