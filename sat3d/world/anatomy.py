@@ -42,9 +42,9 @@ COLOURS = ("background", "skin", "hair", "hat", "shirt", "iris")
 """Rows of a head's palette, linear RGB."""
 
 # The skull and the jaw are ellipsoids; the face's features sit at fixed heights.
-SKULL_Y, SKULL_Z, SKULL_H, SKULL_D = 0.045, -0.01, 0.245, 0.25
-JAW_Y, JAW_Z, JAW_H, JAW_D = -0.115, 0.03, 0.165, 0.195
-EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y = 0.045, 0.128, -0.035, -0.148
+SKULL_Y, SKULL_Z, SKULL_H, SKULL_D = 0.045, -0.01, 0.252, 0.258
+JAW_Y, JAW_Z, JAW_H, JAW_D = -0.118, 0.03, 0.172, 0.203
+EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y = 0.042, 0.130, -0.040, -0.155
 
 
 def measure(values: Floats) -> tuple[npt.NDArray[np.void], Floats]:
@@ -60,10 +60,10 @@ def measure(values: Floats) -> tuple[npt.NDArray[np.void], Floats]:
     head = np.zeros(len(values), HEAD)
     for kind in FIELDS[:6]:
         head[kind] = v[kind]
-    head["face"] = 0.222 + 0.050 * v["face_width"]
+    head["face"] = 0.232 + 0.050 * v["face_width"]
     head["jaw"] = head["face"] * (0.58 + 0.34 * v["jaw"])
-    head["eye_r"] = 0.039 + 0.023 * v["eye_size"]
-    head["eye_x"] = 0.082 + 0.030 * v["eye_spacing"]
+    head["eye_r"] = 0.043 + 0.025 * v["eye_size"]
+    head["eye_x"] = 0.085 + 0.033 * v["eye_spacing"]
     head["eye_z"] = _front(head, head["eye_x"], EYE_Y) - 0.008
     head["nose_r"] = 0.028 + 0.030 * v["nose_size"]
     head["nose_z"] = _front(head, 0.0 * head["face"], NOSE_Y) + 0.2 * head["nose_r"]
@@ -72,9 +72,9 @@ def measure(values: Floats) -> tuple[npt.NDArray[np.void], Floats]:
     head["brow_z_in"] = _front(head, head["eye_x"] - 0.055, BROW_Y) + 0.002
     head["brow_z_mid"] = _front(head, head["eye_x"], BROW_Y) + 0.002
     head["brow_z_out"] = _front(head, head["eye_x"] + 0.058, BROW_Y) + 0.002
-    head["mouth_w"] = 0.092
-    head["mouth_c"] = -0.055 + 0.115 * v["smile"]
-    head["mouth_o"] = 0.085 * v["mouth_open"]
+    head["mouth_w"] = 0.104
+    head["mouth_c"] = -0.060 + 0.125 * v["smile"]
+    head["mouth_o"] = 0.092 * v["mouth_open"]
     head["moustache_z_in"] = _front(head, 0.0 * head["face"] + 0.015, -0.1) + 0.008
     head["moustache_z_out"] = _front(head, 0.0 * head["face"] + 0.085, -0.12) + 0.006
     head["glasses_z"] = np.maximum(head["eye_z"] + 0.05, _front(head, 0.0 * head["face"], EYE_Y) + 0.012)

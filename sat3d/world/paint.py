@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from sat3d.world.anatomy import EYE_Y
+from sat3d.world.compilation import kernel
 from sat3d.world.surface import (
     EYEBROWS,
     EYES,
@@ -18,7 +19,6 @@ from sat3d.world.surface import (
     SHIRT,
     SKIN,
     hat_plane,
-    kernel,
     mouth,
 )
 
@@ -52,7 +52,7 @@ def paint(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tupl
             cheek = ((abs(x) - 0.125) ** 2 + (y + 0.065) ** 2) / 0.0022
             blush = 0.35 / (1.0 + cheek * cheek)
             if part == NOSE:
-                blush = 0.18
+                blush = 0.30
             return _mix(skin, (0.75 * skin[0] + 0.1, 0.45 * skin[1], 0.42 * skin[2]), blush), part
         return skin, part
     if part == EYES:
@@ -67,24 +67,25 @@ def paint(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tupl
         return _row(palette, 4), part
     locks = _row(palette, 2)
     if part == EYEBROWS:
-        return _scaled(locks, 0.62), part
+        return _scaled(locks, 0.50), part
     if part == HAIR and p.hair_curl < 0.5:
-        strand = math.sin(34.0 * math.atan2(x - 0.075, 0.12 + y if z > 0.1 else 0.35 + y))
-        return _scaled(locks, 1.0 + 0.14 * strand), part
+        strand = math.sin(20.0 * math.atan2(x - 0.075, z + 0.06))
+        return _scaled(locks, 1.0 + 0.12 * strand), part
     return locks, part
 
 
 @kernel
 def _lips(x: float, y: float, q: float, upper: float, lower: float, p: Any, skin: Colour) -> Colour:
-    if q < 0.0:
-        if y > upper - 0.020:
-            return 0.80, 0.78, 0.72
-        if y < lower + 0.022:
-            return 0.42, 0.09, 0.10
+    gap = upper - lower
+    if q < 0.0 and gap > 0.010:
+        if y > upper - min(0.024, 0.45 * gap):
+            return 0.85, 0.84, 0.80
+        if y < lower + min(0.024, 0.3 * gap):
+            return 0.50, 0.10, 0.11
         return 0.035, 0.008, 0.010
-    if q < 0.0045:
+    if q < 0.0055 and gap < 0.02:
         return 0.10, 0.015, 0.02
-    return _mix((0.52, 0.085, 0.095), skin, 0.18)
+    return _mix((0.55, 0.075, 0.085), (0.75 * skin[0], 0.55 * skin[1], 0.55 * skin[2]), 0.35)
 
 
 @kernel
@@ -110,12 +111,14 @@ def _felt(x: float, y: float, z: float, p: Any, palette: Any) -> Colour:
     felt = _row(palette, 3)
     plane = hat_plane(y, z)
     if p.hat < 1.5:
-        if y > 0.315 and x * x + z * z < 0.0055:
+        if x * x + (y - 0.392) ** 2 + (z + 0.01) ** 2 < 0.0044:
             return _mix(felt, (0.9, 0.9, 0.88), 0.75)
-        rib = math.sin(26.0 * math.atan2(x, z))
+        rib = math.sin(18.0 * math.atan2(x, z))
         if plane < 0.045:
             return _scaled(_mix(felt, (0.9, 0.9, 0.88), 0.22), 1.0 + 0.12 * rib)
         return _scaled(felt, 1.0 + 0.10 * rib)
+    if 1.5 < p.hat < 2.5 and plane < 0.03 - 0.42 * max(z - 0.2, 0.0) and z > 0.1:
+        return _scaled(felt, 0.5)
     if p.hat > 2.5 and 0.03 < plane < 0.085 and x * x + z * z < 0.105:
         return _scaled(felt, 0.22)
     return felt

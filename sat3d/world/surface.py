@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
 from sat3d.world.anatomy import (
     BROW_Y,
     EYE_Y,
@@ -22,13 +20,11 @@ from sat3d.world.anatomy import (
     SKULL_Z,
 )
 from sat3d.world.attributes import PARTS
+from sat3d.world.compilation import kernel
 
 SKIN, NOSE, EYES, EYEBROWS, MOUTH, HAIR, BEARD, MOUSTACHE, GLASSES, HAT, SHIRT = range(1, len(PARTS))
 BOUND = 0.497  # every head lies in this sphere around the origin
-LIP = 0.0165  # thickness of a lip
-
-kernel: Any = njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
-"""Compile for the renderer: cached on disk, without the interpreter's lock."""
+LIP = 0.018  # thickness of a lip
 
 
 @kernel
@@ -91,7 +87,7 @@ def mouth(x: float, y: float, p: Any) -> tuple[float, float, float]:
     beyond = max(abs(u) - 1.0, 0.0) * p.mouth_w
     u = min(max(u, -1.0), 1.0)
     middle = MOUTH_Y + p.mouth_c * (u * u - 0.45)
-    opening = p.mouth_o * (1.0 - u * u)
+    opening = p.mouth_o * (1.0 - u * u * u * u)
     upper, lower = middle + 0.25 * opening, middle - 0.75 * opening
     slope = 2.0 * p.mouth_c * u / p.mouth_w
     q = max(y - upper, lower - y) / math.sqrt(1.0 + 0.7 * slope * slope)
@@ -124,8 +120,8 @@ def hair(x: float, y: float, z: float, p: Any) -> float:
         d = smooth_max(d, (0.03 + 0.60 * z - y) * 0.857, 0.02)
         d = smooth_max(d, min(hairline(x) - y, z - 0.08), 0.02)
     else:
-        low = -0.175 if p.hair_length < 2.5 else -0.385
-        flare = p.face + puff + 0.01 + 0.06 * max(0.05 - y, 0.0)
+        low = -0.185 if p.hair_length < 2.5 else -0.385
+        flare = p.face + puff + 0.004 + 0.06 * max(0.05 - y, 0.0) - 0.9 * max(-0.1 - y, 0.0) ** 2
         around = ellipse(x, z + 0.05, flare, 0.245)
         curtain = smooth_max(around, abs(y - 0.5 * (low + 0.08)) - 0.5 * (0.08 - low), 0.09)
         d = smooth_min(d, curtain, 0.03)
@@ -189,19 +185,19 @@ def hat(x: float, y: float, z: float, p: Any) -> float:
         ring = ellipse(x, zs, p.face + 0.035, SKULL_D + 0.032)
         band = math.sqrt(ring * ring + max(abs(plane - 0.012) - 0.012, 0.0) ** 2) - 0.030
         d = smooth_min(d, band, 0.01)
-        return min(d, math.sqrt(x * x + (y - 0.385) ** 2 + zs * zs) - 0.062)
+        return min(d, math.sqrt(x * x + (y - 0.392) ** 2 + zs * zs) - 0.064)
     if p.hat < 2.5:
         dome = ellipsoid(x, y - SKULL_Y, zs, p.face + 0.048, SKULL_H + 0.045, SKULL_D + 0.048)
         d = smooth_max(dome, -plane, 0.01)
-        sheet = abs(plane - 0.012 + 0.18 * max(z - 0.2, 0.0) + x * x) - 0.009
-        visor = smooth_max(max(ellipse(x, z - 0.13, 0.215, 0.285), 0.10 - z), sheet, 0.012)
+        sheet = abs(plane - 0.016 + 0.42 * max(z - 0.2, 0.0) + x * x) - 0.010
+        visor = smooth_max(max(ellipse(x, z - 0.13, 0.225, 0.325), 0.10 - z), sheet, 0.012)
         d = min(d, 0.85 * visor)
-        return min(d, math.sqrt(x * x + (y - 0.342) ** 2 + zs * zs) - 0.024)
+        return min(d, math.sqrt(x * x + (y - 0.352) ** 2 + zs * zs) - 0.024)
     dome = ellipsoid(x, y - SKULL_Y, zs, p.face + 0.046, SKULL_H + 0.095, SKULL_D + 0.046)
     dome = smooth_max(dome, y - 0.345, 0.06)
     d = smooth_max(dome, -plane, 0.01)
     sheet = abs(plane - 0.018 - 0.45 * x * x) - 0.010
-    brim = smooth_max(ellipse(x, z, 0.405, 0.405), sheet, 0.014)
+    brim = smooth_max(ellipse(x, z, 0.415, 0.415), sheet, 0.014)
     return smooth_min(d, 0.9 * brim, 0.02)
 
 
@@ -218,7 +214,7 @@ def distance(x: float, y: float, z: float, p: Any) -> tuple[float, int]:
     d, part = core, SKIN
 
     ear = math.sqrt((ax - p.face) ** 2 + (y - 0.02) ** 2 + (z + 0.02) ** 2) - p.ear_r
-    if ear < d and (p.hair_length < 1.5 or ear < 0.03):
+    if ear < d and p.hair_length < 1.5:  # longer hair covers them
         ear = ellipsoid(ax - p.face, y - 0.02, z + 0.02, 0.026 + 0.25 * p.ear_r, p.ear_r, 0.7 * p.ear_r)
         d = smooth_min(d, ear, 0.02)
 
@@ -241,7 +237,7 @@ def distance(x: float, y: float, z: float, p: Any) -> tuple[float, int]:
         q, _, _ = mouth(x, y, p)
         if core < 0.05 and z > 0.0 and q < LIP:
             if q < 0.0:
-                d += min(-2.0 * q, 0.03)
+                d += min(-1.5 * q, 0.016)
             else:
                 t = q / LIP
                 d -= 0.014 * 4.0 * t * (1.0 - t)
@@ -255,13 +251,13 @@ def distance(x: float, y: float, z: float, p: Any) -> tuple[float, int]:
             d, part = eye, EYES
         a, t = segment(
             ax, y, z,
-            p.eye_x - 0.055, BROW_Y - 0.012, p.brow_z_in,
-            p.eye_x, BROW_Y + 0.006, p.brow_z_mid,
+            p.eye_x - 0.056, BROW_Y - 0.006, p.brow_z_in,
+            p.eye_x, BROW_Y + 0.004, p.brow_z_mid,
         )  # fmt: skip
         b, s = segment(
             ax, y, z,
-            p.eye_x, BROW_Y + 0.006, p.brow_z_mid,
-            p.eye_x + 0.058, BROW_Y - 0.016, p.brow_z_out,
+            p.eye_x, BROW_Y + 0.004, p.brow_z_mid,
+            p.eye_x + 0.058, BROW_Y - 0.014, p.brow_z_out,
         )  # fmt: skip
         brow = min(a, b + 0.3 * p.brow_r * s) - p.brow_r
         if brow < d:

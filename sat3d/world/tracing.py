@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sat3d.world.compilation import kernel
 from sat3d.world.paint import paint
-from sat3d.world.surface import BOUND, EYES, distance, kernel
+from sat3d.world.surface import BOUND, EYES, MOUTH, distance
 
 TILE = 8  # pixels of a square of rays that set out together
 CLOSE = 0.0012  # a hit, world units
@@ -81,7 +82,7 @@ def _shade(
     key = 1.02 * wrapped * (0.25 + 0.75 * light)
     sky = ambient * (0.46 + 0.20 * ny + 0.10 * nz)
     rim = 0.22 * max(nx * RIM[0] + ny * RIM[1] + nz * RIM[2], 0.0) * ambient
-    if part == EYES:
+    if part == EYES or part == MOUTH:  # small and inset: lit more evenly, to be read at 64 pixels
         key, sky = 0.35 + 0.55 * key, 0.15 + 0.7 * sky
     r = albedo[0] * (1.06 * key + 0.97 * sky + 0.95 * rim)
     g = albedo[1] * (1.00 * key + 1.00 * sky + 1.00 * rim)
