@@ -1,0 +1,45 @@
+# Every target works from a clean clone: what it needs is installed first, once.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint type bench
+
+VENV := .venv
+PYTHON ?= python3.11
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## make .venv and install the package with everything it needs
+
+demo: setup ## from nothing to an edit grid, an orbit clip and a metrics table, in minutes
+	lightning fit --config experiments/toyfaces/demo.yaml
+	lightning test --config experiments/toyfaces/demo.yaml --ckpt_path last
+
+test: setup lint type ## lint, types, import contract and the tests
+	nice -n 1 pytest -n 2 -q
+
+lint: setup ## ruff and the import contract
+	ruff check .
+	ruff format --check .
+	lint-imports
+
+type: setup ## mypy, strict on the package
+	mypy
+
+bench: setup ## measure times and memory against the baselines of benchmarks/
+	python -m benchmarks
+
+# uv where it can be had, else plain venv and pip; both take the versions that constraints.txt records.
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v uv >/dev/null || $(PYTHON) -m pip install --quiet uv || echo "no uv: using venv and pip, which is slower"
+	@if command -v uv >/dev/null; then \
+	    test -x $(VENV)/bin/python || uv venv --python "$(PYTHON)" $(VENV); \
+	    uv pip install --python $(VENV)/bin/python --constraint constraints.txt --editable '.[all,dev]'; \
+	else \
+	    test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV); \
+	    $(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[all,dev]'; \
+	fi
+	@touch $@

@@ -1,0 +1,120 @@
+"""The door: `lightning VERB …` (`sat3d` is the same program). It only finds the verb and hands over."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from sat3d import __version__
+
+# Every verb and its line of help. One that is not a Trainer's is the typed function `main` of `sat3d.commands.<verb>`.
+TRAINER_VERBS = {
+    "fit": "train a method, or one of the shipped checkpoints, from a config",
+    "validate": "score a checkpoint with the labeller (val/*)",
+    "test": "score a checkpoint with the judge alone (test/*)",
+    "predict": "edit the codes of a prediction set",
+}
+COMMANDS = {
+    "generate": "pictures, a grid and an orbit clip of a generator's seeds",
+    "edit": "move one attribute of a reference to a source, as pictures and a clip",
+}
+
+USAGE = """\
+usage: lightning VERB [OPTIONS]        (sat3d is the same program)
+
+Attribute editing in the style space of 2-D and 3-D-aware generators.
+
+A Trainer's verbs, read from configs that stack by repeating --config:
+{trainer}
+
+Other verbs:
+{commands}
+
+Examples:
+  lightning fit --config experiments/toyfaces/sat3d.yaml
+  lightning fit --config experiments/toyfaces/sat3d.yaml --config experiments/trainer/gpu.yaml --model.init_args.lr=0.01
+  lightning fit --config experiments/toyfaces/sat3d.yaml --print_config
+  lightning test --config experiments/toyfaces/sat3d.yaml --ckpt_path last
+  lightning generate --generator toyfaces64 --seeds 0-15
+
+Options: --help (also after a verb), --version. Every run has its own folder: runs/<name>/<number>.
+"""
+
+NO_CONFIG = """\
+`lightning {verb}` needs to know what to train: give --config FILE, or --model and --data class paths.
+  lightning {verb} --config experiments/toyfaces/sat3d.yaml     the method of the README
+  lightning {verb} --help                                       all options
+Configs that come with the package: {known}"""
+
+
+def usage() -> str:
+    """Return the help of the door, made from the verbs it knows."""
+    trainer, commands = (
+        "\n".join(f"  {verb:<10} {line}" for verb, line in verbs.items()) for verbs in (TRAINER_VERBS, COMMANDS)
+    )
+    return USAGE.format(trainer=trainer, commands=commands)
+
+
+def dispatch(args: Sequence[str]) -> None:
+    """Find the verb in `args` and run it.
+
+    Raises:
+        SystemExit: 0 after a help text, 2 where the command line cannot be understood.
+    """
+    verb, rest = (args[0], list(args[1:])) if args else ("--help", [])
+    if verb in ("-h", "--help"):
+        print(usage())
+    elif verb == "--version":
+        print(f"sat3d {__version__}")
+    elif verb in TRAINER_VERBS:
+        from sat3d.commands.configs import known_configs, resolve_configs
+
+        asked = {argument.split("=")[0].split(".")[0] for argument in rest}
+        if not asked & {"-h", "--help", "-c", "--config", "--model", "--print_config"}:
+            _refuse(NO_CONFIG.format(verb=verb, known=", ".join(known_configs()) or "none"))
+        rest = resolve_configs(rest)
+        from sat3d.commands.trainer import SatCLI
+
+        SatCLI.open([verb, *rest])
+    elif verb in COMMANDS:
+        from jsonargparse import auto_cli
+
+        auto_cli(import_module(f"sat3d.commands.{verb}").main, args=rest, prog=f"lightning {verb}")
+    else:
+        near = get_close_matches(verb, [*TRAINER_VERBS, *COMMANDS], n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"the verbs are {', '.join([*TRAINER_VERBS, *COMMANDS])}."
+        _refuse(f"unknown verb `{verb}`: {hint}")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command line.
+
+    Args:
+        args: what follows the program's name. `None` takes the shell's, and then a setting that cannot be used ends
+            in one line and exit code 2; to callers in Python it stays the exception it is.
+    """
+    if args is not None:
+        return dispatch(args)
+    try:
+        dispatch(sys.argv[1:])
+    except (ValueError, OSError, ImportError) as error:
+        if "SAT3D_TRACEBACK" in os.environ or _while_training(error):
+            raise
+        _refuse(f"{error}\n(SAT3D_TRACEBACK=1 shows where this comes from)")
+
+
+def _while_training(error: BaseException) -> bool:
+    """Tell whether a Trainer was at work: then the place of the error matters more than a short message."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__", "").startswith("lightning.pytorch.trainer") for frame, _ in frames)
+
+
+def _refuse(message: str) -> None:
+    print(f"lightning: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

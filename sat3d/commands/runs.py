@@ -1,0 +1,90 @@
+"""Run folders: every run has its own, and no run writes over another."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
+_SHARED = "SAT3D_RUN_FOLDER"  # how the first process tells the others that Lightning starts which folder it took
+
+
+def next_numbered(experiment: Path) -> Path:
+    """Make and return the first free `experiment/<number>`; safe where several runs start at once."""
+    return _make_free(experiment / str(number) for number in count(_highest(experiment) + 1))
+
+
+def take(folder: Path) -> Path:
+    """Make and return the folder that was asked for.
+
+    Raises:
+        FileExistsError: another run is recorded there.
+    """
+    if (folder / "config.yaml").exists():
+        raise FileExistsError(
+            f"--run.dir: {folder} holds a run already (config.yaml); name another folder or remove it"
+        )
+    return _make(folder, exist_ok=True)
+
+
+def beside(checkpoint: Path, verb: str) -> Path | None:
+    """Make and return `<run>/<verb>` for a checkpoint of one of our runs (then `<verb>-2`, …), else nothing."""
+    if checkpoint.parent.name != "checkpoints" or not checkpoint.is_file():
+        return None
+    run = checkpoint.parent.parent
+    return _make_free(run / (verb if i == 1 else f"{verb}-{i}") for i in count(1))
+
+
+def last_checkpoint(experiment: Path) -> Path:
+    """Return `checkpoints/last.ckpt` of the newest run that has one.
+
+    Raises:
+        FileNotFoundError: no run of the experiment left one.
+    """
+    found = sorted(experiment.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise FileNotFoundError(f"--ckpt_path last: no run under {experiment} has checkpoints/last.ckpt; give a path")
+    return found[-1]
+
+
+def share(folder: Path) -> None:
+    """Tell the processes that Lightning starts from this one which folder it took."""
+    os.environ[_SHARED] = str(folder.resolve())
+
+
+def shared() -> Path:
+    """Return the folder that the first process took.
+
+    Raises:
+        ValueError: an outer launcher started this process, so there was nobody to tell.
+    """
+    if _SHARED not in os.environ:
+        raise ValueError("--run.dir: under torchrun or SLURM name the run folder, so that all processes share it")
+    return Path(os.environ[_SHARED])
+
+
+def _highest(experiment: Path) -> int:
+    return max((int(path.name) for path in experiment.glob("*") if path.name.isdecimal()), default=-1)
+
+
+def _make_free(candidates: Iterable[Path]) -> Path:
+    for folder in candidates:
+        try:
+            return _make(folder, exist_ok=False)
+        except FileExistsError:
+            continue
+    raise AssertionError("candidates are endless")
+
+
+def _make(folder: Path, *, exist_ok: bool) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except FileExistsError:
+        if not exist_ok and folder.is_dir():
+            raise
+        raise NotADirectoryError(f"--run.dir: {folder} is a file, not a folder") from None
+    except OSError as error:
+        raise OSError(f"--run.root, --run.dir: cannot write to the run folder {folder}: {error.strerror}") from error
+    return folder

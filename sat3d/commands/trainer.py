@@ -1,0 +1,144 @@
+"""The Trainer's verbs: a LightningCLI in subclass mode whose runs each have a folder of their own."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from sat3d.commands import runs
+
+_CSV = Namespace(
+    class_path="lightning.pytorch.loggers.CSVLogger", init_args=Namespace(save_dir="{run}", name="", version="")
+)
+_CHECKPOINT = Namespace(
+    class_path="lightning.pytorch.callbacks.ModelCheckpoint", init_args=Namespace(dirpath=None, save_last=True)
+)
+_FOLDERS = {"save_dir": "{run}", "dirpath": "{run}/checkpoints"}  # what a folder left out means
+
+
+@dataclass
+class RunFolder:
+    """Where a run leaves its files.
+
+    Args:
+        root: Folder of all runs.
+        name: Folder of this experiment's runs; by default the stem of the last config that holds a model.
+        dir: The run folder itself, in place of the next number in root/name.
+    """
+
+    root: str = "runs"
+    name: str | None = None
+    dir: str | None = None
+
+
+class SatCLI(LightningCLI):
+    """Read configs, make the run folder, and let the Trainer do the verb.
+
+    `trainer.default_root_dir` is the run folder; `metrics.csv`, `config.yaml` and `checkpoints/` lie in it. In the
+    arguments of loggers and callbacks `{run}` stands for it, and a `save_dir` or `dirpath` left out lies in it.
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, args: Sequence[str]) -> "SatCLI":
+        """Run one verb of the Trainer, `args[0]`, and return the CLI with its trainer, model and datamodule."""
+        return cls(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            args=list(args),
+        )
+
+    @property
+    def settings(self) -> Namespace:
+        """The parsed settings of the verb."""
+        return cast(Namespace, self.config[self.config.subcommand])
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options of the run folder."""
+        parser.add_class_arguments(RunFolder, "run")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, name the experiment, and find the checkpoint that `--ckpt_path last` means."""
+        self.config = parser.parse_args(cast(list[str], args))
+        settings = self.settings
+        settings.run.name = settings.run.name or _experiment(settings)
+        if settings.get("ckpt_path") == "last":
+            settings.ckpt_path = str(runs.last_checkpoint(Path(settings.run.root) / settings.run.name))
+
+    def before_instantiate_classes(self) -> None:
+        """Make the run folder and place loggers and checkpoints in it; the config that is saved names no folder."""
+        self.folder = self._run_folder()
+        recorded = self.config.clone()
+        placed = self.settings.trainer
+        placed.default_root_dir = str(self.folder)
+        loggers = placed.logger if isinstance(placed.logger, list) else [placed.logger]
+        if loggers != [False]:
+            placed.logger = [_CSV, *(logger for logger in loggers if isinstance(logger, Namespace))]
+        callbacks = placed.callbacks or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        if placed.enable_checkpointing is not False and not any("Checkpoint" in c.class_path for c in callbacks):
+            callbacks = [*callbacks, _CHECKPOINT]
+        placed.callbacks = callbacks
+        for part in ("logger", "callbacks"):
+            placed[part] = _placed(placed[part], str(self.folder))
+        self.recorded = recorded
+
+    def instantiate_classes(self) -> None:
+        """Make the objects; where that fails, leave no empty run folder behind."""
+        try:
+            super().instantiate_classes()
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+            raise
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the Trainer, which is also what saves the config."""
+        self.config = self.recorded
+        self.settings.run.dir = self.settings.trainer.default_root_dir = None
+        return super().instantiate_trainer(**kwargs)
+
+    def _run_folder(self) -> Path:
+        settings, verb = self.settings, str(self.config.subcommand)
+        if wanted := settings.run.dir or settings.trainer.default_root_dir:
+            return runs.take(Path(wanted)) if rank_zero_only.rank == 0 else Path(wanted)
+        if rank_zero_only.rank != 0:
+            return runs.shared()
+        checkpoint = settings.get("ckpt_path")
+        folder = runs.beside(Path(checkpoint), verb) if checkpoint and verb != "fit" else None
+        folder = folder or runs.next_numbered(Path(settings.run.root) / settings.run.name)
+        runs.share(folder)
+        return folder
+
+
+def _experiment(settings: Namespace) -> str:
+    """Name the experiment: the stem of the last config that holds a model, else the model's class."""
+    for config in reversed(settings.get("config") or []):
+        content = yaml.safe_load(Path(config.absolute).read_text())
+        if isinstance(content, dict) and "model" in content:
+            return Path(config.absolute).stem
+    return str(settings.model.class_path).rpartition(".")[2].lower()
+
+
+def _placed(value: Any, folder: str) -> Any:
+    """Return settings in which `{run}`, and a folder left out, is the run folder."""
+    if isinstance(value, str):
+        return value.replace("{run}", folder)
+    if isinstance(value, list):
+        return [_placed(item, folder) for item in value]
+    if isinstance(value, Namespace):
+        return Namespace(
+            {key: _placed(_FOLDERS.get(key) if item is None else item, folder) for key, item in vars(value).items()}
+        )
+    return value

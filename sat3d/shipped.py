@@ -1,0 +1,136 @@
+"""The shipped weights: what `checkpoints/manifest.json` promises is what is read."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+Entry = dict[str, Any]
+"""One weight's record: file, sha256, bytes, kind, licence, command, seconds, metrics."""
+
+
+def checkpoints_folder() -> Path:
+    """Return the folder of the shipped weights: inside the package in a wheel, beside it in a source tree."""
+    package = Path(__file__).resolve().parent
+    carried = package / "checkpoints"
+    return carried if carried.is_dir() else package.parent / "checkpoints"
+
+
+def manifest(folder: Path | None = None) -> dict[str, Entry]:
+    """Read the records of all shipped weights by name.
+
+    Raises:
+        ValueError: the manifest is damaged.
+    """
+    path = (folder or checkpoints_folder()) / "manifest.json"
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it from the repository") from error
+
+
+def shipped_path(name: str, folder: Path | None = None) -> Path:
+    """Return the file of a shipped weight after comparing it with its record.
+
+    Args:
+        name: name in the manifest, such as `toyfaces64`.
+        folder: another folder of weights with a manifest.
+
+    Raises:
+        FileNotFoundError: the name is unknown, or its file is missing.
+        ValueError: the file is truncated or not the one that was recorded.
+    """
+    folder = folder or checkpoints_folder()
+    known = manifest(folder)
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise FileNotFoundError(f"no shipped weights named {name!r} in {folder}; there are: {names}")
+    path, entry = folder / known[name]["file"], known[name]
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}; restore it, or make it with: {entry['command']}")
+    size = path.stat().st_size
+    if size != entry["bytes"]:
+        raise ValueError(
+            f"{path} has {size} bytes where the manifest says {entry['bytes']}: it is truncated or damaged"
+        )
+    if _sha256(path, path.stat().st_mtime_ns) != entry["sha256"]:
+        raise ValueError(f"{path} is not the file that the manifest describes (sha256 differs); restore it")
+    return path
+
+
+def register(
+    name: str,
+    file: str | Path,
+    *,
+    kind: str,
+    command: str,
+    seconds: float,
+    metrics: Mapping[str, Any],
+    licence: str = "Apache-2.0",
+    folder: Path | None = None,
+    **extra: Any,
+) -> Path:
+    """Ship a weight: copy it into the folder, then record it. Each is replaced whole; a failure leaves no partial file.
+
+    Args:
+        name: name under which it is loaded.
+        file: the finished file; its suffix is kept.
+        kind: what it is, such as `generator`, `clip` or `labeller`.
+        command: the exact command that made it.
+        seconds: how long that took.
+        metrics: measured quality.
+        licence: SPDX name.
+        folder: another folder than the shipped one.
+        **extra: further fields of the record.
+
+    Returns:
+        The shipped file.
+    """
+    file, folder = Path(file), folder or checkpoints_folder()
+    if not file.is_file():
+        raise FileNotFoundError(f"cannot register {name!r}: no file {file}")
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}{file.suffix}"
+    if not (target.exists() and target.samefile(file)):
+        _replace(target, lambda partial: shutil.copyfile(file, partial))
+    entry: Entry = {
+        "file": target.name,
+        "sha256": _sha256(target, target.stat().st_mtime_ns),
+        "bytes": target.stat().st_size,
+        "kind": kind,
+        "licence": licence,
+        "command": command,
+        "seconds": round(seconds, 1),
+        "metrics": dict(metrics),
+        **extra,
+    }
+    records = json.dumps({**manifest(folder), name: entry}, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    _replace(folder / "manifest.json", lambda partial: Path(partial).write_text(records))
+    return target
+
+
+@cache
+def _sha256(path: Path, modified: int) -> str:
+    """Hash a file once per process and modification time."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _replace(target: Path, write: Callable[[str], object]) -> None:
+    """Write beside the target, then move over it: readers see the old file or the new one."""
+    descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(descriptor)
+    try:
+        write(partial)
+        Path(partial).chmod(0o644)
+        Path(partial).replace(target)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
