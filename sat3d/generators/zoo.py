@@ -19,7 +19,7 @@ from sat3d.generators.official import load_parameters
 from sat3d.generators.renderer import RenderingOptions
 from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
-from sat3d.shipped import atomic_write, shipped_path
+from sat3d.shipped import shipped_path
 
 T = TypeVar("T")
 
@@ -67,8 +67,11 @@ def save_generator(generator: Generator, path: str | Path, *, dtype: torch.dtype
     """
     tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in generator.state_dict().items()}
     described = {"options": generator.config, "cameras": generator.cameras and asdict(generator.cameras)}
-    with atomic_write(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={"config": json.dumps(described), "name": generator.name})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"config": json.dumps(described), "name": generator.name})
+    partial.replace(path)
 
 
 def read_generator(path: Path) -> Generator:

@@ -1,0 +1,81 @@
+"""What a stream of codes hands to a method: typed batches of codes and of source/reference pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from sat3d.ops.camera import Camera
+
+
+class _Batch:
+    """Move every tensor and camera of a batch at once, and cut it."""
+
+    def _map(self, function: Any) -> Self:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return type(self)(**{k: function(v) if isinstance(v, Tensor | Camera) else v for k, v in values.items()})
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the batch on `device`."""
+        return self._map(lambda value: value.to(device))
+
+    def __getitem__(self, index: slice | Tensor) -> Self:
+        return self._map(lambda value: value[index])
+
+
+@dataclass(frozen=True)
+class CodeBatch(_Batch):
+    """Hold codes of one stream.
+
+    Args:
+        index: position of each code in its stream, (B,).
+        z: latent codes, (B, z_dim).
+        ws: mapped and truncated codes, (B, num_ws, w_dim).
+        styles: flat style vectors, (B, C).
+        camera: one camera per code; `None` where the generator is 2-D.
+    """
+
+    index: Tensor
+    z: Tensor
+    ws: Tensor
+    styles: Tensor
+    camera: Camera | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class PairBatch(_Batch):
+    """Hold pairs of a source and a reference, seen from one camera each.
+
+    Args:
+        source_index: position of the source's code in its stream, (B,).
+        reference_index: the same of the reference.
+        camera_index: camera bin, (B,); -1 where the camera is no bin, so that nothing may be cached under it.
+        block: number of the code block and camera bin that a training pair was drawn from, (B,); -1 elsewhere.
+            All codes of a block appear together, so whoever caches by code renders whole blocks, always alike.
+        source_z: latent code of the source, (B, z_dim).
+        reference_z: the same of the reference.
+        source: styles of the source, (B, C).
+        reference: styles of the reference, (B, C).
+        camera: one camera per pair, shared by source, reference and edit; `None` where the generator is 2-D.
+        u: one number in [0, 1) per pair, (B,) float64, which a method turns into its target set.
+    """
+
+    source_index: Tensor
+    reference_index: Tensor
+    camera_index: Tensor
+    block: Tensor
+    source_z: Tensor
+    reference_z: Tensor
+    source: Tensor
+    reference: Tensor
+    camera: Camera | None
+    u: Tensor
+
+    def __len__(self) -> int:
+        return len(self.source_index)
