@@ -1,0 +1,32 @@
+"""Frozen observers of images: CLIP with descriptor groups, attribute predictors, part parser, identity."""
+
+from sat3d.perception.attributes import AttributePredictor, PredictedAttribute, PredictorConfig
+from sat3d.perception.clip import ClipModel, load_clip
+from sat3d.perception.descriptor_groups import DescriptorGroups, bundled_descriptors
+from sat3d.perception.identity import IdentityConfig, IdentityEmbedder
+from sat3d.perception.observer import Observer
+from sat3d.perception.parsing import ParserConfig, PartParser
+from sat3d.perception.qmm import QMM
+from sat3d.perception.scorer import Scorer, group_distance
+from sat3d.perception.storage import load_observer, save_observer, save_weights
+
+__all__ = [
+    "QMM",
+    "AttributePredictor",
+    "ClipModel",
+    "DescriptorGroups",
+    "IdentityConfig",
+    "IdentityEmbedder",
+    "Observer",
+    "ParserConfig",
+    "PartParser",
+    "PredictedAttribute",
+    "PredictorConfig",
+    "Scorer",
+    "bundled_descriptors",
+    "group_distance",
+    "load_clip",
+    "load_observer",
+    "save_observer",
+    "save_weights",
+]

@@ -1,0 +1,248 @@
+"""What the trainings of all observers share: the optimiser, the pictures' changes, figures, and the export."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sat3d import shipped
+from sat3d.data.observed import SOURCES
+from sat3d.data.world import PictureBatch
+from sat3d.perception import Observer, save_weights
+from sat3d.pretraining.augment import Augmentation
+from sat3d.pretraining.truth import Grader
+from sat3d.world import HeadWorld
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with one cycle of the learning rate over the whole run (a linear warm-up, then half a cosine to zero).
+
+    Args:
+        lr: Largest learning rate.
+        weight_decay: Decay of matrices and kernels; biases and norms have none.
+        warmup: Share of the run in which the rate rises.
+        betas: Of Adam.
+    """
+
+    lr: float = 3e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.98)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Where the result goes.
+
+    Args:
+        folder: Folder of the exported file and its manifest; ``None`` for the shipped checkpoints.
+        enabled: Whether to export at all; a ``fast_dev_run`` never does.
+    """
+
+    folder: str | None = None
+    enabled: bool = True
+
+
+@dataclass
+class _Clock:
+    """Seconds spent in fitting, over all resumptions."""
+
+    seconds: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def read(self) -> float:
+        return self.seconds + time.monotonic() - self.started
+
+
+class ObserverPretraining(LightningModule):
+    """Train one observer on pictures whose truth is known, grade it, and export it in half precision.
+
+    Subclasses make ``self.observer``, return a loss from ``loss`` and update ``self.meter(source, name)`` in ``grade``.
+    ``lightning validate`` and ``lightning test`` without ``--ckpt_path`` grade the exported file.
+
+    Args:
+        name: Name of the result, of its file and of its entry in the manifest.
+        optimizer: The optimiser.
+        augmentation: Changes to training pictures.
+        export: Where the result goes.
+        seed: Of initial weights and of changes to pictures.
+    """
+
+    observer: nn.Module
+
+    def __init__(
+        self,
+        name: str,
+        optimizer: OptimizerConfig | None = None,
+        augmentation: Augmentation | None = None,
+        export: ExportConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.optimizer_config = optimizer or OptimizerConfig()
+        self.augmentation = augmentation or Augmentation()
+        self.export = export or ExportConfig()
+        self.seed = seed
+        self.world = HeadWorld()
+        self.grader = Grader(self.world)
+        self.figures: dict[str, float] = {}
+        self._clock = _Clock()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.observer = self.make_observer()
+        self.meters = nn.ModuleDict({source: self.make_meters() for source in SOURCES})
+        self._meter_names = tuple(self.make_meters())
+
+    # -- for subclasses -----------------------------------------------------------------------------------------------
+
+    def make_observer(self) -> nn.Module:
+        """Build the network to train."""
+        raise NotImplementedError
+
+    def make_meters(self) -> nn.ModuleDict:
+        """Build the metrics of one source of pictures."""
+        raise NotImplementedError
+
+    def loss(self, batch: PictureBatch, rgb: Tensor, segmentation: Tensor) -> Tensor:
+        """Return the loss of a batch; ``rgb`` and ``segmentation`` are its changed pictures."""
+        raise NotImplementedError
+
+    def grade(self, batch: PictureBatch, source: str) -> None:
+        """Add a held-out batch to the metrics of its source."""
+        raise NotImplementedError
+
+    def summary(self, source: str) -> dict[str, float]:
+        """Return the figures of one source, after all its batches."""
+        raise NotImplementedError
+
+    def state_to_export(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors and the configuration to store."""
+        assert isinstance(self.observer, Observer)
+        return self.observer.state_dict(), self.observer.describe()
+
+    def meter(self, source: str, name: str) -> Any:
+        """Return a metric of one source."""
+        return self.meters.get_submodule(f"{source}.{name}")
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        config = self.optimizer_config
+        weights = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in weights if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in weights if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+        steps = int(self.trainer.estimated_stepping_batches)
+
+        def rate(step: int) -> float:
+            rise = max(1, round(config.warmup * steps))
+            if step < rise:
+                return (step + 1) / rise
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
+        # keyed by the step, so that a resumed run changes the same pictures in the same way
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        rgb, segmentation = self.augmentation(batch.rgb, batch.segmentation, random)
+        loss = self.loss(batch, rgb.contiguous(memory_format=torch.channels_last), segmentation)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def on_fit_start(self) -> None:
+        self._clock.started = time.monotonic()
+        self.observer.to(memory_format=torch.channels_last)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["seconds"] = self._clock.read()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._clock.seconds = float(checkpoint.get("seconds", 0.0))
+
+    def on_fit_end(self) -> None:
+        if self.export.enabled and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+            self.export_observer()
+
+    # -- grading ------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        if stage in ("validate", "test") and not self.trainer.ckpt_path:
+            self.load_exported()
+
+    def validation_step(self, batch: PictureBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.grade(batch, SOURCES[dataloader_idx])
+
+    def test_step(self, batch: PictureBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.grade(batch, SOURCES[dataloader_idx])
+
+    def on_validation_epoch_end(self) -> None:
+        self._close("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._close("test")
+
+    def _close(self, stage: str) -> None:
+        figures: dict[str, float] = {}
+        for source in SOURCES:
+            if any(self.meter(source, name).update_called for name in self._meter_names):
+                figures.update({f"{source}/{key}": value for key, value in self.summary(source).items()})
+            for name in self._meter_names:
+                self.meter(source, name).reset()
+        self.log_dict({f"{stage}/{key}": value for key, value in figures.items()})
+        self.figures = figures
+
+    # -- the result ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.export.folder) if self.export.folder is not None else shipped.checkpoints_folder()
+
+    def export_observer(self) -> Path:
+        """Write the observer in half precision, with its entry in the folder's manifest.
+
+        Returns:
+            The file.
+        """
+        state, config = self.state_to_export()
+        with tempfile.TemporaryDirectory() as scratch:
+            return shipped.register(
+                self.name,
+                save_weights(state, config, Path(scratch) / f"{self.name}.safetensors"),
+                kind=config["kind"],
+                command=_command(self.name),
+                seconds=self._clock.read(),
+                metrics={key: round(value, 4) for key, value in self.figures.items()},
+                folder=self._folder,
+            )
+
+    def load_exported(self) -> None:
+        """Take the weights of the exported file.
+
+        Raises:
+            FileNotFoundError: If there is none yet.
+        """
+        state = load_file(shipped.shipped_path(self.name, self._folder))
+        self.observer.load_state_dict({k: t.float() if t.is_floating_point() else t for k, t in state.items()})
+
+
+def _command(name: str) -> str:
+    if "fit" in sys.argv[1:2]:
+        return shlex.join(["lightning", *sys.argv[1:]])
+    return f"lightning fit --config experiments/pretraining/{name}.yaml"

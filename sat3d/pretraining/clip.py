@@ -1,0 +1,135 @@
+"""A text-image model of the toy world, trained by open_clip's own loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from open_clip.factory import create_model, get_model_config, get_tokenizer
+from open_clip.loss import ClipLoss
+from torch import Tensor, nn
+
+from sat3d.data.world import PictureBatch
+from sat3d.perception import QMM, ClipModel, DescriptorGroups
+from sat3d.perception.clip import register_own_models
+from sat3d.pretraining.augment import Augmentation
+from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
+from sat3d.pretraining.figures import MaskedMean
+from sat3d.world import HeadWorld
+
+
+def phrase_classes(world: HeadWorld, attribute: str, phrases: list[str]) -> list[int] | None:
+    """Find the class that each phrase of a group names; ``None`` if the world does not know all of them."""
+    if attribute not in world.names:
+        return None
+    known = world.attribute(attribute)
+    classes = {phrase: number for number, name in enumerate(known.classes) for phrase in known.phrases[name]}
+    found = [classes.get(phrase) for phrase in phrases]
+    return None if None in found else [number for number in found if number is not None]
+
+
+class ClipPretraining(ObserverPretraining):
+    """Train an open_clip model on pictures and captions (Radford et al. 2021, arXiv 2103.00020).
+
+    The captions name a random part of what a picture shows, in words drawn anew in each epoch. Held-out pictures are
+    classified zero-shot by the descriptor groups; figures are accuracies by group.
+
+    Args:
+        name: Name of the model: of its configuration in the package, of its file and its entry in the manifest.
+        descriptors: Descriptor groups by which it is graded.
+        optimizer: The optimiser.
+        augmentation: Changes to training pictures.
+        export: Where the result goes.
+        seed: Of initial weights and of changes to pictures.
+    """
+
+    def __init__(
+        self,
+        name: str = "toyfaces-clip",
+        descriptors: str = "toyfaces",
+        optimizer: OptimizerConfig | None = None,
+        augmentation: Augmentation | None = None,
+        export: ExportConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.groups = DescriptorGroups.from_yaml(descriptors)
+        super().__init__(name, optimizer, augmentation, export, seed)
+        self.tokenize = get_tokenizer(name)
+        self.criterion = ClipLoss()
+        self._judge: QMM | None = None
+
+    def make_observer(self) -> nn.Module:
+        register_own_models()
+        return create_model(self.name)
+
+    def _graded_groups(self) -> list[tuple[str, int, list[int]]]:
+        """List the groups whose truth is known: attribute, number of the group, class of each phrase."""
+        found = []
+        for attribute in self.groups.attributes:
+            for number, phrases in enumerate(self.groups.groups[attribute]):
+                classes = phrase_classes(self.world, attribute, list(phrases))
+                if classes is not None:
+                    found.append((attribute, number, classes))
+        return found
+
+    def make_meters(self) -> nn.ModuleDict:
+        names = [f"{attribute}/{number}" for attribute, number, _ in self._graded_groups()]
+        return nn.ModuleDict({"accuracy": MaskedMean(names)})
+
+    def loss(self, batch: PictureBatch, rgb: Tensor, segmentation: Tensor) -> Tensor:
+        captions = self.world.captions(batch.u, batch.index, seed=1 + self.current_epoch)
+        tokens = self.tokenize(captions).to(rgb.device)
+        model: Any = self.observer
+        visual = model.visual
+        mean, std = (torch.tensor(v, device=rgb.device).view(1, 3, 1, 1) for v in (visual.image_mean, visual.image_std))
+        image = model.encode_image((rgb * 0.5 + 0.5 - mean) / std, normalize=True)
+        text = model.encode_text(tokens, normalize=True)
+        with torch.autocast(rgb.device.type, enabled=False):
+            loss: Tensor = self.criterion(image.float(), text.float(), model.logit_scale.exp())
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: PictureBatch, batch_idx: int) -> None:
+        # as open_clip's training does: a temperature below 1/100 destabilises
+        scale = self.observer.logit_scale
+        assert isinstance(scale, Tensor)
+        scale.data.clamp_(0, math.log(100))
+
+    def on_validation_epoch_start(self) -> None:
+        self._judge = None
+
+    def on_test_epoch_start(self) -> None:
+        self._judge = None
+
+    def _scorer(self) -> QMM:
+        """Wrap the model as it is now; the phrases are embedded once per validation."""
+        if self._judge is None:
+            frozen = [p.requires_grad for p in self.observer.parameters()]
+            self._judge = QMM(ClipModel(self.observer, self.tokenize, self.name), self.groups).to(self.device)
+            for parameter, flag in zip(self.observer.parameters(), frozen, strict=True):
+                parameter.requires_grad_(flag)
+        return self._judge
+
+    def grade(self, batch: PictureBatch, source: str) -> None:
+        scorer, truth = self._scorer(), self.grader(batch)
+        scores = scorer(batch.rgb)
+        says = self.grader.nameable(batch)
+        right, counts = [], []
+        for attribute, number, classes in self._graded_groups():
+            column = self.world.index(attribute)
+            known = torch.tensor(classes, device=scores.device)
+            answer = known[scores[:, scorer.slices[attribute][number]].argmax(-1)]
+            right.append((answer == truth.classes[:, column]).float())
+            asked = (truth.classes[:, column, None] == known).any(-1)
+            counts.append(truth.graded[:, column] & says[:, column] & asked)
+        self.meter(source, "accuracy").update(torch.stack(right, -1), torch.stack(counts, -1))
+
+    def summary(self, source: str) -> dict[str, float]:
+        figures: dict[str, float] = self.meter(source, "accuracy").named()
+        figures["mean"] = sum(figures.values()) / max(1, len(figures))
+        figures["min"] = min(figures.values(), default=0.0)
+        return figures
+
+    def state_to_export(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        config = {"kind": "clip", "name": self.name, "model": get_model_config(self.name)}
+        return self.observer.state_dict(), config
