@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +103,7 @@ class WorldPictures(Dataset[PictureBatch]):
             "u": (np.float32, (n, len(self.world.attributes))),
             "camera_label": (np.float32, (n, LABEL_SIZE)),
         }
-        self._arrays: dict[str, np.memmap] | None = None
+        self._arrays: dict[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -124,7 +125,7 @@ class WorldPictures(Dataset[PictureBatch]):
         arrays, marks = self._open("r+"), self._marks("r+")
         missing = [b for b in range(len(marks)) if marks[b] == 0 or marks[b] != _checksum(arrays, b)]
         if missing:
-            from tqdm import tqdm
+            from tqdm import tqdm  # type: ignore[import-untyped]
 
             # numba compiles on the first call: once, not in every thread
             self._render_block(missing[0], arrays, marks)
@@ -163,7 +164,10 @@ class WorldPictures(Dataset[PictureBatch]):
                     if file.tell() < size:
                         file.truncate(size)
         except OSError as error:
-            raise OSError(f"the world's pictures cannot be kept in {self.folder}: {error}; set root or SAT3D_CACHE") from error
+            message = (
+                f"pictures of the world cannot be kept in {self.folder} ({error}): choose another root, or SAT3D_CACHE"
+            )
+            raise OSError(message) from error
 
     def _sizes(self) -> dict[Path, int]:
         sizes = {
@@ -193,7 +197,7 @@ class WorldPictures(Dataset[PictureBatch]):
         return bool((self._marks("r") != 0).all())
 
     @property
-    def arrays(self) -> dict[str, np.memmap]:
+    def arrays(self) -> dict[str, np.ndarray]:
         """The memory maps by field: rgb uint8, segmentation uint8, depth float16, z, u and camera_label float32.
 
         Raises:
@@ -233,7 +237,7 @@ def _checksum(arrays: dict[str, np.memmap], block: int) -> int:
     """Sum up a block's bytes; never 0, which means missing."""
     value = 0
     for array in arrays.values():
-        value = zlib.crc32(array[block * BLOCK : (block + 1) * BLOCK], value)
+        value = zlib.crc32(array[block * BLOCK : (block + 1) * BLOCK].data, value)
     return value or 1
 
 
@@ -317,5 +321,5 @@ class WorldDataModule(LightningDataModule):
         )
 
 
-def _as_it_is(batch: PictureBatch) -> PictureBatch:
-    return batch
+def _as_it_is(batch: Any) -> Any:
+    return batch  # `__getitems__` has joined the pictures already

@@ -1,9 +1,9 @@
 """The embedded ground-truth world: procedural 3-D heads of which everything is known.
 
-A *code* z (B, 21), standard normal, is what a generator gets. A fixed map, non-linear and exactly invertible, gives its
-*coordinates* u, uniform in (0, 1) and correlated on purpose, one for each of 21 attributes (13 to edit, 8 that
-make a person). Coordinates and a camera give a *picture*: colours, part numbers, depth. So every z has a true picture, a true
-caption, and true edits:
+A *code* z (B, 21), standard normal, is what a generator gets. A fixed map, non-linear and exactly invertible, gives
+its *coordinates* u, uniform in (0, 1) and correlated on purpose, one for each of 21 attributes (13 to edit, 8 that
+make a person). Coordinates and a camera give a *picture*: colours, part numbers, depth. So every z has a true picture,
+a true caption, and true edits:
 
     >>> from sat3d.world import HeadWorld
     >>> world = HeadWorld()

@@ -86,9 +86,7 @@ def _front(head: npt.NDArray[np.void], x: Floats, y: float) -> Floats:
     skull = 1 - (x / head["face"]) ** 2 - ((y - SKULL_Y) / SKULL_H) ** 2
     jaw = 1 - (x / head["jaw"]) ** 2 - ((y - JAW_Y) / JAW_H) ** 2
     return np.asarray(
-        np.maximum(
-            SKULL_Z + SKULL_D * np.sqrt(np.maximum(skull, 0.02)), JAW_Z + JAW_D * np.sqrt(np.maximum(jaw, 0.0))
-        )
+        np.maximum(SKULL_Z + SKULL_D * np.sqrt(np.maximum(skull, 0.02)), JAW_Z + JAW_D * np.sqrt(np.maximum(jaw, 0.0)))
     )
 
 

@@ -28,7 +28,7 @@ PARTS = (
     "hat",
     "shirt",
 )
-"""Segmentation classes in the order of their numbers. Ears and neck are skin; the mouth is lips and what they open on."""
+"""Segmentation classes in the order of their numbers. Ears and neck are skin; the mouth is lips and what is inside."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Attribute:
         edges[-1] = 1.0
         return edges
 
-    def class_index(self, value: int | str) -> int:
+    def class_index(self, value: float | str) -> int:
         """Turn a class name or number into its number.
 
         Raises:

@@ -9,10 +9,11 @@ import numpy as np
 from sat3d.world.attributes import Attribute, Floats
 from sat3d.world.codes import counted_uniform
 
-SUBJECTS = ("a head", "a head", "a face", "a person", "a toy head", "a figure", "somebody", "a toy figure", "a toy face")
-OPENINGS = ("", "", "", "a picture of ", "a photo of ", "a render of ", "an image of ", "a portrait of ", "a close-up of ")
+SUBJECTS = ["a head", "a head", "a face", "a person", "a toy head", "a figure", "somebody", "a toy face"]
+OPENINGS = ["", "", "", "a picture of ", "a photo of ", "a render of ", "an image of ", "a portrait of "]
 WORN = ("glasses", "hat", "hat_colour", "shirt_colour")
 HAT_NOUNS = {"beanie": "beanie", "cap": "cap", "brimmed": "brimmed hat"}
+JOINED = (("hair_length", "hair_curl", "hair_colour"), ("hat", "hat_colour"), ("eye_size", "eye_colour"))
 UNSURE = (0.4, 0.6)  # a continuous attribute between these is not mentioned
 
 
@@ -72,7 +73,7 @@ class Captioner:
         if bald and "hair_colour" in chosen and "beard" not in chosen:
             chosen.append("beard")  # the colour is the beard's
 
-        lead = []
+        lead: list[str] = []
         for name in list(chosen):
             words = self.attributes[name].adjectives.get(facts[name], ())
             if words and len(lead) < 2 and dice.next() < 0.35 and not (name == "hair_curl" and "hair_colour" in chosen):
@@ -95,7 +96,7 @@ class Captioner:
         left = list(chosen)
         while left:
             name = left.pop(0)
-            group = next((g for g in (_HAIR, _HAT, _EYES) if name in g), ())
+            group = next((names for names in JOINED if name in names), ())
             together = [n for n in group if n == name or n in left]
             phrase = ""
             if facts["hair_length"] == "bald" and name in ("hair_colour", "beard") and "hair_colour" in chosen:
@@ -110,11 +111,6 @@ class Captioner:
             wearable = name in WORN and facts[name] != "none"
             (worn if wearable and dice.next() < 0.5 else kept).append(phrase)
         return kept, worn
-
-
-_HAIR = ("hair_length", "hair_curl", "hair_colour")
-_HAT = ("hat", "hat_colour")
-_EYES = ("eye_size", "eye_colour")
 
 
 def _joined(names: Sequence[str], facts: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ class CodeMap:
         width: hidden units of a network.
 
     Raises:
-        ValueError: if the matrix is not a positive definite correlation matrix.
+        ValueError: if the matrix is not a positive definite correlation matrix of at least four coordinates.
     """
 
     def __init__(
@@ -35,6 +35,8 @@ class CodeMap:
     ) -> None:
         self.correlations = np.asarray(correlations, dtype=np.float64)
         self.size = n = len(self.correlations)
+        if n < 4:
+            raise ValueError(f"two pairs of coordinates are needed, at least: correlations are {n} by {n}")
         if not np.allclose(np.diag(self.correlations), 1) or np.linalg.eigvalsh(self.correlations).min() <= 0:
             raise ValueError("correlations must be a positive definite matrix with ones on its diagonal")
         self._factor = np.linalg.cholesky(self.correlations)

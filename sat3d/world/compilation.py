@@ -20,7 +20,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     kept is stamped with all sources' checksums instead.
     """
     compiled = njit(cache=True, fastmath=True, nogil=True, error_model="numpy")(function)
-    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    index: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if hasattr(index, "_source_stamp"):
         index._source_stamp = _STAMP
     return compiled

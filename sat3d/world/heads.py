@@ -138,8 +138,8 @@ class HeadWorld:
         Args:
             z: codes, (B, z_dim).
             name: of an attribute.
-            value: a class's name or index, a number in [0, 1] for a continuous attribute, or a tensor of such, (B,). A head
-                that is in the class already stays as it is; another moves to the same relative place in that class.
+            value: a class's name or index, a number in [0, 1] for a continuous attribute, or a tensor of such, (B,).
+                A head that is in the class already stays as it is; another moves to the same relative place in it.
 
         Raises:
             ValueError: for an unknown attribute or class, or a number out of range.
@@ -151,7 +151,8 @@ class HeadWorld:
     def condition(self, z: Float[Tensor, "b z"], name: str, value: float | str | Tensor) -> Float[Tensor, "b z"]:
         """Set one attribute and let the others follow their correlations with it.
 
-        Normal scores move along the regression on the target's, x' = x + ρ (x'_k − x_k); what it does not explain is held.
+        Normal scores move along the regression on the target's, x' = x + ρ (x'_k − x_k); what that leaves
+        unexplained is held.
         Arguments and errors are those of `intervene`.
         """
         x = self.code_map.normal(_array(z))
@@ -164,15 +165,15 @@ class HeadWorld:
         """Give the normal scores that one attribute takes at `value`."""
         k = self.index(name)
         attribute = self.attributes[k]
-        wanted: Sequence[Any] = value.tolist() if isinstance(value, Tensor) and value.ndim else [value] * len(x)
-        if len(wanted) != len(x):
+        wanted: list[Any] = value.reshape(-1).tolist() if isinstance(value, Tensor) else [value]
+        if len(wanted) not in (1, len(x)):
             raise ValueError(f"{len(wanted)} values of {name} do not fit {len(x)} codes")
         if attribute.kind == "continuous":
-            numbers = [v.item() if isinstance(v, Tensor) else v for v in wanted]
-            if any(isinstance(v, str) or not 0 <= v <= 1 for v in numbers):
+            if any(isinstance(v, str) or not 0 <= v <= 1 for v in wanted):
                 raise ValueError(f"{name} is continuous: its value must lie in [0, 1], not {value!r}")
-            return normal_from_uniform(np.clip(np.asarray(numbers, dtype=np.float64), _MARGIN, 1 - _MARGIN))
-        classes = np.array([attribute.class_index(v.item() if isinstance(v, Tensor) else v) for v in wanted])
+            numbers = np.asarray(wanted, dtype=np.float64)
+            return np.broadcast_to(normal_from_uniform(np.clip(numbers, _MARGIN, 1 - _MARGIN)), len(x))
+        classes = np.broadcast_to(np.array([attribute.class_index(v) for v in wanted]), len(x))
         u, edges = uniform_from_normal(x[:, k]), attribute.edges
         old = _bin(attribute, u)
         place = np.clip((u - edges[old]) / (edges[old + 1] - edges[old]), 0.02, 0.98)
@@ -181,9 +182,7 @@ class HeadWorld:
 
     # -- pictures and words ---------------------------------------------------------------------------------------
 
-    def render(
-        self, u: Float[Tensor, "b a"], camera: Camera, resolution: int = 64, supersampling: int = 2
-    ) -> Picture:
+    def render(self, u: Float[Tensor, "b a"], camera: Camera, resolution: int = 64, supersampling: int = 2) -> Picture:
         """Render heads; colour averages supersampling² rays a pixel.
 
         Args:
@@ -204,9 +203,7 @@ class HeadWorld:
         rgb, segmentation, depth = self.draw(
             np.broadcast_to(_array(u), (count, len(self.attributes))), camera.expand(count), resolution, supersampling
         )
-        return Picture(
-            torch.from_numpy(rgb).mul_(2).sub_(1), torch.from_numpy(segmentation), torch.from_numpy(depth)
-        )
+        return Picture(torch.from_numpy(rgb).mul_(2).sub_(1), torch.from_numpy(segmentation), torch.from_numpy(depth))
 
     def draw(
         self, u: Floats, camera: Camera, resolution: int, supersampling: int

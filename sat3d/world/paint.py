@@ -44,7 +44,7 @@ def _row(palette: Any, i: int) -> Colour:
 def paint(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tuple[Colour, int]:
     """Give the linear colour at a point of the surface, and its part: lips are painted on the skin."""
     skin = _row(palette, 1)
-    if part == SKIN or part == NOSE:
+    if part in (SKIN, NOSE):
         if z > 0.05:
             q, upper, lower = mouth(x, y, p)
             if q < LIP and part == SKIN:

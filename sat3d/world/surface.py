@@ -277,14 +277,12 @@ def distance(x: float, y: float, z: float, p: Any) -> tuple[float, int]:
         lock = hair(x, y, z, p)
         if lock < d:
             d, part = lock, HAIR
-    if p.hat > 0.5:
-        if y - 0.03 > -d or y > 0.03:
-            felt = hat(x, y, z, p)
-            if felt < d:
-                d, part = felt, HAT
-    if p.glasses > 0.5:
-        if math.sqrt(x * x + (y - EYE_Y) ** 2 + (z - 0.12) ** 2) - 0.34 < d and abs(y - EYE_Y) - 0.085 < d:
-            frame = glasses(x, y, z, p)
-            if frame < d:
-                d, part = frame, GLASSES
+    if p.hat > 0.5 and y > min(0.03 - d, 0.03):
+        felt = hat(x, y, z, p)
+        if felt < d:
+            d, part = felt, HAT
+    if p.glasses > 0.5 and abs(y - EYE_Y) - 0.085 < d:
+        frame = glasses(x, y, z, p)
+        if frame < d:
+            d, part = frame, GLASSES
     return d, part

@@ -47,9 +47,7 @@ def _sphere(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, ra
 
 
 @kernel
-def _shade(
-    x: float, y: float, z: float, part: int, p: Any, palette: Any
-) -> tuple[float, float, float]:
+def _shade(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tuple[float, float, float]:
     e = 0.0025
     a, _ = distance(x + e, y - e, z - e, p)
     b, _ = distance(x - e, y - e, z + e, p)
@@ -82,7 +80,7 @@ def _shade(
     key = 1.02 * wrapped * (0.25 + 0.75 * light)
     sky = ambient * (0.46 + 0.20 * ny + 0.10 * nz)
     rim = 0.22 * max(nx * RIM[0] + ny * RIM[1] + nz * RIM[2], 0.0) * ambient
-    if part == EYES or part == MOUTH:  # small and inset: lit more evenly, to be read at 64 pixels
+    if part in (EYES, MOUTH):  # small and inset: lit more evenly, to be read at 64 pixels
         key, sky = 0.35 + 0.55 * key, 0.15 + 0.7 * sky
     r = albedo[0] * (1.06 * key + 0.97 * sky + 0.95 * rim)
     g = albedo[1] * (1.00 * key + 1.00 * sky + 1.00 * rim)
@@ -114,7 +112,7 @@ def _ray(u: float, v: float, pose: Any, lens: Any) -> tuple[float, float, float]
 
 @kernel
 def _set_out(u: float, v: float, half: float, pose: Any, lens: Any, p: Any) -> float:
-    """March a cone that holds a tile's rays, and return how far all of them can go unseen; NOWHERE if none meets the head."""
+    """March a cone around a tile's rays, and return how far all can go unseen; NOWHERE if none meets the head."""
     ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
     dx, dy, dz = _ray(u, v, pose, lens)
     ex, ey, ez = _ray(u + half, v + half, pose, lens)

@@ -1,0 +1,131 @@
+import sys
+
+import pytest
+import torch
+
+from sat3d.world import HeadWorld
+
+
+@pytest.fixture(scope="module")
+def world():
+    return HeadWorld()
+
+
+@pytest.fixture(scope="module")
+def z(world):
+    return world.sample(0, range(2000))[0]
+
+
+def normal_scores(world, z):
+    return torch.from_numpy(world.code_map.normal(z.double().numpy()))
+
+
+def test_head_i_depends_on_seed_and_i_alone(world):
+    z, camera = world.sample(5, range(50))
+    again, camera_again = world.sample(5, torch.tensor([49, 7]))
+    assert torch.equal(again, z[[49, 7]])
+    assert torch.equal(camera_again.label(), camera.label()[[49, 7]])
+    other, _ = world.sample(6, range(50))
+    assert not torch.isin(other, z).any()
+
+
+def test_cameras_cover_the_toy_range(world):
+    _, camera = world.sample(0, range(2000))
+    position = camera.cam2world[:, :3, 3]
+    assert torch.allclose(position.norm(dim=1), torch.tensor(2.7), atol=1e-4)
+    yaw = torch.atan2(position[:, 0], position[:, 2])
+    assert -0.8 <= yaw.min() < -0.78 and 0.78 < yaw.max() <= 0.8
+    assert position[:, 1].min() < -0.5 and position[:, 1].max() > 0.5
+
+
+def test_codes_invert_coordinates(world, z):
+    u = world.coordinates(z)
+    assert u.shape == (2000, len(world.attributes)) and 0 < u.min() < u.max() < 1
+    assert (world.codes(u) - z).abs().max() < 1e-4
+    assert (world.codes(u.float()) - z).abs().quantile(0.999) < 1e-3  # coordinates kept in float32
+
+
+def test_classes_are_as_frequent_as_the_table_says(world, z):
+    values = world.values(world.coordinates(z))
+    for i, a in enumerate(world.attributes):
+        if a.kind == "categorical":
+            share = torch.bincount(values[:, i].long(), minlength=len(a.classes)) / len(z)
+            assert torch.allclose(share, torch.tensor(a.probabilities, dtype=share.dtype), atol=0.045), a.name
+
+
+@pytest.mark.parametrize(("name", "value"), [("glasses", "round"), ("hat", 3), ("smile", 0.9), ("beard", "long")])
+def test_intervention_changes_one_attribute_only(world, z, name, value):
+    before = world.coordinates(z)
+    after = world.coordinates(world.intervene(z, name, value))
+    k = world.index(name)
+    others = torch.arange(len(world.names)) != k
+    assert (after - before)[:, others].abs().max() < 1e-4
+    wanted = value if isinstance(value, float) else world.attribute(name).class_index(value)
+    assert torch.allclose(world.values(after)[:, k], torch.tensor(float(wanted)), atol=1e-3)
+    if not isinstance(value, float):
+        stays = world.labels(before)[:, k] == wanted
+        assert (after - before)[stays].abs().max() < 1e-4
+
+
+def test_conditioning_follows_the_empirical_regression(world):
+    z = world.sample(1, range(40_000))[0]
+    x = normal_scores(world, z)
+    k = world.index("beard")
+    slopes = (x * x[:, k : k + 1]).mean(0) / (x[:, k] ** 2).mean()
+    moved = normal_scores(world, world.condition(z, "beard", "long")) - x
+    step = moved[:, k : k + 1]
+    assert (moved - slopes * step)[:, torch.arange(x.shape[1]) != k].abs().max() < 0.035 * step.abs().max()
+    assert moved[:, world.index("moustache")].mean() > 0.3 and moved[:, world.index("hair_length")].mean() < -0.2
+
+
+def test_conditioning_reproduces_the_conditional_frequencies(world):
+    z = world.sample(2, range(40_000))[0]
+    k, m = world.index("beard"), world.index("moustache")
+    labels = world.labels(world.coordinates(z))
+    real = (labels[labels[:, k] == 2, m] == 1).double().mean()
+    made = (world.labels(world.coordinates(world.condition(z, "beard", "long")))[:, m] == 1).double().mean()
+    assert made == pytest.approx(float(real), abs=0.03)
+
+
+def test_values_may_differ_by_head(world, z):
+    wanted = torch.tensor([0, 1, 2, 3])
+    moved = world.intervene(z[:4], "glasses", wanted)
+    assert torch.equal(world.labels(world.coordinates(moved))[:, world.index("glasses")], wanted)
+
+
+def test_wrong_edits_are_refused(world, z):
+    with pytest.raises(ValueError, match=r"no attribute 'nose'.*nose_size"):
+        world.intervene(z, "nose", 1)
+    with pytest.raises(ValueError, match="choose from none, beanie, cap, brimmed"):
+        world.condition(z, "hat", "crown")
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        world.intervene(z, "smile", 1.5)
+    with pytest.raises(ValueError, match="3 values"):
+        world.intervene(z, "smile", torch.tensor([0.1, 0.2, 0.3]))
+
+
+def test_features_describe_values(world, z):
+    u = world.coordinates(z)
+    features = world.features(u)
+    column = 0
+    for i, a in enumerate(world.attributes):
+        if a.kind == "continuous":
+            assert torch.allclose(torch.special.ndtr(features[:, column].double()), u[:, i], atol=1e-5)
+            column += 1
+        else:
+            one_hot = features[:, column : column + len(a.classes)]
+            assert torch.equal(one_hot.argmax(1), world.labels(u)[:, i]) and torch.equal(
+                one_hot.sum(1), torch.ones(2000)
+            )
+            column += len(a.classes)
+    assert column == features.shape[1]
+
+
+def test_a_missing_renderer_is_explained(world, z, monkeypatch):
+    for name in [m for m in sys.modules if m.startswith("sat3d.world.") or m.partition(".")[0] == "numba"]:
+        if name.rpartition(".")[2] in ("tracing", "paint", "surface", "compilation", "numba"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    _, camera = world.sample(0, [0])
+    with pytest.raises(ImportError, match=r"sat3d\[world\]"):
+        world.render(world.coordinates(z[:1]), camera)
