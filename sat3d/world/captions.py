@@ -125,7 +125,7 @@ def _joined(names: Sequence[str], facts: dict[str, str]) -> str:
 def _sentence(subject: str, kept: list[str], worn: list[str], dice: _Dice) -> str:
     if not kept and not worn:
         return subject
-    if kept and not worn and dice.next() < 0.12:
+    if kept and not worn and dice.next() < 0.12 and not kept[0].startswith("no "):
         return _listed(kept, dice)
     verb = dice.choice((" with ", " with ", " with ", " that has ", " having "))
     first = verb + _listed(kept, dice) if kept else ""
