@@ -46,7 +46,8 @@ NO_CONFIG = """\
 `lightning {verb}` needs to know what to train: give --config FILE, or --model and --data class paths.
   lightning {verb} --config experiments/toyfaces/sat3d.yaml     the method of the README
   lightning {verb} --help                                       all options
-Configs that come with the package: {known}"""
+Configs that come with the package:
+  {known}"""
 
 
 def usage() -> str:
@@ -72,8 +73,8 @@ def dispatch(args: Sequence[str]) -> None:
         from sat3d.commands.configs import known_configs, resolve_configs
 
         asked = {argument.split("=")[0].split(".")[0] for argument in rest}
-        if not asked & {"-h", "--help", "-c", "--config", "--model", "--print_config"}:
-            _refuse(NO_CONFIG.format(verb=verb, known=", ".join(known_configs()) or "none"))
+        if not asked & {"-h", "--help", "-c", "--config", "--ckpt_path", "--model", "--print_config"}:
+            _refuse(NO_CONFIG.format(verb=verb, known="\n  ".join(known_configs()) or "none"))
         rest = resolve_configs(rest)
         from sat3d.commands.trainer import SatCLI
 

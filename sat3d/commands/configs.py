@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
-_FLAGS = ("-c", "--config")
+_CONFIG = {"-c", "--config"}
 
 
 def experiments_folder() -> Path:
@@ -38,12 +39,19 @@ def find_config(name: str) -> Path:
 
 
 def resolve_configs(args: Sequence[str]) -> list[str]:
-    """Replace every value of `--config` in a command line by the file it means."""
-    resolved = list(args)
-    for i, argument in enumerate(args):
-        flag, equals, value = argument.partition("=")
-        if flag in _FLAGS and equals:
-            resolved[i] = f"{flag}={find_config(value)}"
-        elif flag in _FLAGS and i + 1 < len(args):
-            resolved[i + 1] = str(find_config(args[i + 1]))
-    return resolved
+    """Replace every value of `--config` in a command line by the file it means.
+
+    Where there is none but a `--ckpt_path` of one of our runs, the config that this run recorded is put first.
+    """
+    args = [part for argument in args for part in _split(argument)]
+    given = {flag: value for flag, value in pairwise(args) if flag in (*_CONFIG, "--ckpt_path")}
+    recorded = Path(given.get("--ckpt_path", "")).parent.parent / "config.yaml"
+    if not given.keys() & _CONFIG and "--ckpt_path" in given and recorded.is_file():
+        args = ["--config", str(recorded), *args]
+    before = ["", *args[:-1]]
+    return [str(find_config(value)) if flag in _CONFIG else value for flag, value in zip(before, args, strict=True)]
+
+
+def _split(argument: str) -> list[str]:
+    flag, equals, value = argument.partition("=")
+    return [flag, value] if equals and flag in (*_CONFIG, "--ckpt_path") else [argument]

@@ -56,6 +56,7 @@ class SatCLI(LightningCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=0,
+            parser_kwargs={"prog": "lightning", args[0]: {"usage": f"lightning {args[0]} [OPTIONS]"}},
             args=list(args),
         )
 
@@ -76,6 +77,9 @@ class SatCLI(LightningCLI):
         if settings.get("ckpt_path") == "last":
             settings.ckpt_path = str(runs.last_checkpoint(Path(settings.run.root) / settings.run.name))
 
+    def _parse_ckpt_path(self) -> None:
+        """Take from a checkpoint its weights only: what the user typed is what the model is made with."""
+
     def before_instantiate_classes(self) -> None:
         """Make the run folder and place loggers and checkpoints in it; the config that is saved names no folder."""
         self.folder = self._run_folder()
@@ -86,10 +90,10 @@ class SatCLI(LightningCLI):
         if loggers != [False]:
             placed.logger = [_CSV, *(logger for logger in loggers if isinstance(logger, Namespace))]
         callbacks = placed.callbacks or []
-        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        if placed.enable_checkpointing is not False and not any("Checkpoint" in c.class_path for c in callbacks):
-            callbacks = [*callbacks, _CHECKPOINT]
-        placed.callbacks = callbacks
+        placed.callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        saves = self.subcommand == "fit" and placed.enable_checkpointing is not False
+        if saves and not any("Checkpoint" in callback.class_path for callback in placed.callbacks):
+            placed.callbacks = [*placed.callbacks, _CHECKPOINT]
         for part in ("logger", "callbacks"):
             placed[part] = _placed(placed[part], str(self.folder))
         self.recorded = recorded

@@ -1,0 +1,45 @@
+"""What all tests share: no network, one thread a worker, checked shapes, and the recordings where there are any."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two workers on two cores, children included
+os.environ["WANDB_MODE"] = "offline"
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+# Shapes in the annotations are checked in the tests, and cost nothing outside them.
+install_import_hook(["sat3d.ops", "sat3d.metrics"], "beartype.beartype")
+
+OFFLINE = Path(__file__).parent / "offline"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> None:
+    """Hold this process and all Python children to loopback and Unix sockets."""
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), *filter(None, path)])
+    sys.path.insert(0, str(OFFLINE))
+    sys.modules.pop("sitecustomize", None)
+    import sitecustomize  # noqa: F401  # its import is what forbids
+    sys.path.remove(str(OFFLINE))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Keep torch to one thread: the workers of pytest-xdist share the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def fixtures_dir() -> Path:
+    """Return the folder of recordings of the released networks."""
+    folder = os.environ.get("SAT3D_FIXTURES")
+    if not folder:
+        pytest.skip("SAT3D_FIXTURES names no folder of recordings")
+    if not Path(folder).is_dir():
+        pytest.fail(f"SAT3D_FIXTURES: {folder} is not a folder")
+    return Path(folder)
