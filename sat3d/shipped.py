@@ -98,12 +98,10 @@ def register(
         raise FileNotFoundError(f"cannot register {name!r}: no file {file}")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}{file.suffix}"
-    if not (target.exists() and target.samefile(file)):
-        _replace(target, lambda partial: shutil.copyfile(file, partial))
     entry: Entry = {
         "file": target.name,
-        "sha256": _sha256(target, target.stat().st_mtime_ns),
-        "bytes": target.stat().st_size,
+        "sha256": _sha256(file, file.stat().st_mtime_ns),
+        "bytes": file.stat().st_size,
         "kind": kind,
         "licence": licence,
         "command": command,
@@ -112,6 +110,8 @@ def register(
         **extra,
     }
     records = json.dumps({**manifest(folder), name: entry}, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    if not (target.exists() and target.samefile(file)):
+        _replace(target, lambda partial: shutil.copyfile(file, partial))
     _replace(folder / "manifest.json", lambda partial: Path(partial).write_text(records))
     return target
 

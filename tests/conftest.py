@@ -11,8 +11,9 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-# Shapes in the annotations are checked in the tests, and cost nothing outside them.
-install_import_hook(["sat3d.ops", "sat3d.metrics"], "beartype.beartype")
+# Shapes in the annotations are checked in the tests, and cost nothing outside them. An int is a float, as for mypy.
+CHECKED = ["sat3d.metrics", *(f"sat3d.ops.{name}" for name in ("camera", "modulation", "raymarch", "resample"))]
+install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 OFFLINE = Path(__file__).parent / "offline"
 
@@ -25,6 +26,7 @@ def no_network() -> None:
     sys.path.insert(0, str(OFFLINE))
     sys.modules.pop("sitecustomize", None)
     import sitecustomize  # noqa: F401  # its import is what forbids
+
     sys.path.remove(str(OFFLINE))
 
 

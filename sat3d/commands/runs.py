@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -35,16 +36,29 @@ def beside(checkpoint: Path, verb: str) -> Path | None:
     return _make_free(run / (verb if i == 1 else f"{verb}-{i}") for i in count(1))
 
 
-def last_checkpoint(experiment: Path) -> Path:
-    """Return `checkpoints/last.ckpt` of the newest run that has one.
+def find_checkpoint(wanted: str, experiment: Path) -> str:
+    """Return the checkpoint that `--ckpt_path` means: a file, or `last` for that of the experiment's newest run.
 
     Raises:
-        FileNotFoundError: no run of the experiment left one.
+        FileNotFoundError: there is no such file, or no run of the experiment left one.
+        ValueError: the file is truncated or no checkpoint.
     """
-    found = sorted(experiment.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise FileNotFoundError(f"--ckpt_path last: no run under {experiment} has checkpoints/last.ckpt; give a path")
-    return found[-1]
+    if wanted in ("best", "hpc", "registry") or "://" in wanted:
+        return wanted  # Lightning's own words and places
+    if wanted == "last":
+        found = sorted(experiment.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise FileNotFoundError(
+                f"--ckpt_path last: no run under {experiment} left checkpoints/last.ckpt; give a path"
+            )
+        return str(found[-1])
+    if Path(wanted).is_file() and not zipfile.is_zipfile(wanted):
+        raise ValueError(f"--ckpt_path: {wanted} is truncated, or not a checkpoint that Lightning wrote")
+    if not Path(wanted).exists():  # a folder is a sharded checkpoint
+        raise FileNotFoundError(
+            f"--ckpt_path: no file {wanted}; give a path, or `last` for the newest run of {experiment}"
+        )
+    return wanted
 
 
 def share(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The Trainer's verbs: a LightningCLI in subclass mode whose runs each have a folder of their own."""
 
 import contextlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ _CSV = Namespace(
 )
 _CHECKPOINT = Namespace(
     class_path="lightning.pytorch.callbacks.ModelCheckpoint", init_args=Namespace(dirpath=None, save_last=True)
+)
+_EXPECTED = (  # warnings of what is meant here, or of what Lightning and torch owe each other
+    "The dirpath has changed",
+    "Experiment logs directory .* exists",
+    ".*isinstance.treespec, LeafSpec.. is deprecated",
 )
 _FOLDERS = {"save_dir": "{run}", "dirpath": "{run}/checkpoints"}  # what a folder left out means
 
@@ -50,6 +56,8 @@ class SatCLI(LightningCLI):
     @classmethod
     def open(cls, args: Sequence[str]) -> "SatCLI":
         """Run one verb of the Trainer, `args[0]`, and return the CLI with its trainer, model and datamodule."""
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message=message)
         return cls(
             LightningModule,
             LightningDataModule,
@@ -70,12 +78,12 @@ class SatCLI(LightningCLI):
         parser.add_class_arguments(RunFolder, "run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse, name the experiment, and find the checkpoint that `--ckpt_path last` means."""
+        """Parse, name the experiment, and find the checkpoint that `--ckpt_path` means."""
         self.config = parser.parse_args(cast(list[str], args))
         settings = self.settings
         settings.run.name = settings.run.name or _experiment(settings)
-        if settings.get("ckpt_path") == "last":
-            settings.ckpt_path = str(runs.last_checkpoint(Path(settings.run.root) / settings.run.name))
+        if settings.get("ckpt_path"):
+            settings.ckpt_path = runs.find_checkpoint(settings.ckpt_path, Path(settings.run.root) / settings.run.name)
 
     def _parse_ckpt_path(self) -> None:
         """Take from a checkpoint its weights only: what the user typed is what the model is made with."""
@@ -115,9 +123,10 @@ class SatCLI(LightningCLI):
 
     def _run_folder(self) -> Path:
         settings, verb = self.settings, str(self.config.subcommand)
+        first = getattr(rank_zero_only, "rank", 0) == 0
         if wanted := settings.run.dir or settings.trainer.default_root_dir:
-            return runs.take(Path(wanted)) if rank_zero_only.rank == 0 else Path(wanted)
-        if rank_zero_only.rank != 0:
+            return runs.take(Path(wanted)) if first else Path(wanted)
+        if not first:
             return runs.shared()
         checkpoint = settings.get("ckpt_path")
         folder = runs.beside(Path(checkpoint), verb) if checkpoint and verb != "fit" else None
