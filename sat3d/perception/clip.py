@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
@@ -68,7 +69,7 @@ def load_clip(name: str = "toyfaces-clip", pretrained: str | None = None) -> Cli
     quick = bool((get_pretrained_cfg(name, weights) or {}).get("quick_gelu", False)) if weights else False
     try:
         model = create_model(name, weights, precision="fp32", force_quick_gelu=quick)
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"open_clip could not load {name!r} with pretrained={weights!r}: {error}") from error
     return ClipModel(model, get_tokenizer(name), name)
 

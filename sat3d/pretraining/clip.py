@@ -9,10 +9,12 @@ import torch
 from open_clip.factory import create_model, get_model_config, get_tokenizer
 from open_clip.loss import ClipLoss
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from sat3d.data.world import PictureBatch
 from sat3d.perception import QMM, ClipModel, DescriptorGroups
 from sat3d.perception.clip import register_own_models
+from sat3d.pretraining.attribute_loss import AttributeLoss
 from sat3d.pretraining.augment import Augmentation
 from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
 from sat3d.pretraining.figures import MaskedMean
@@ -32,12 +34,16 @@ def phrase_classes(world: HeadWorld, attribute: str, phrases: list[str]) -> list
 class ClipPretraining(ObserverPretraining):
     """Train an open_clip model on pictures and captions (Radford et al. 2021, arXiv 2103.00020).
 
-    The captions name a random part of what a picture shows, in words drawn anew in each epoch. Held-out pictures are
-    classified zero-shot by the descriptor groups; figures are accuracies by group.
+    The captions name a random part of what a picture shows, in words drawn anew in each epoch. In the first part of
+    the run a linear head on the image embedding also learns the attributes themselves, with a weight that falls to
+    zero: the image network then knows what to look for long before the text network speaks. The head is not exported.
+    Held-out pictures are classified zero-shot by the descriptor groups; figures are accuracies by group.
 
     Args:
         name: Name of the model: of its configuration in the package, of its file and its entry in the manifest.
         descriptors: Descriptor groups by which it is graded.
+        captions: Captions drawn for each picture in a step; each set of them is contrasted with the pictures.
+        attribute_share: Share of the run in which the attributes are learned beside the captions; 0 for never.
         optimizer: The optimiser.
         augmentation: Changes to training pictures.
         export: Where the result goes.
@@ -48,6 +54,8 @@ class ClipPretraining(ObserverPretraining):
         self,
         name: str = "toyfaces-clip",
         descriptors: str = "toyfaces",
+        captions: int = 2,
+        attribute_share: float = 0.6,
         optimizer: OptimizerConfig | None = None,
         augmentation: Augmentation | None = None,
         export: ExportConfig | None = None,
@@ -55,6 +63,12 @@ class ClipPretraining(ObserverPretraining):
     ) -> None:
         self.groups = DescriptorGroups.from_yaml(descriptors)
         super().__init__(name, optimizer, augmentation, export, seed)
+        self.captions, self.attribute_share = captions, attribute_share
+        self.attribute_loss = AttributeLoss(self.world)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            width = get_model_config(name)["embed_dim"]
+            self.attribute_head = nn.Linear(width, self.attribute_loss.columns)
         self.tokenize = get_tokenizer(name)
         self.criterion = ClipLoss()
         self._judge: QMM | None = None
@@ -78,16 +92,28 @@ class ClipPretraining(ObserverPretraining):
         return nn.ModuleDict({"accuracy": MaskedMean(names)})
 
     def loss(self, batch: PictureBatch, rgb: Tensor, segmentation: Tensor) -> Tensor:
-        captions = self.world.captions(batch.u, batch.index, seed=1 + self.current_epoch)
-        tokens = self.tokenize(captions).to(rgb.device)
         model: Any = self.observer
         visual = model.visual
         mean, std = (torch.tensor(v, device=rgb.device).view(1, 3, 1, 1) for v in (visual.image_mean, visual.image_std))
-        image = model.encode_image((rgb * 0.5 + 0.5 - mean) / std, normalize=True)
-        text = model.encode_text(tokens, normalize=True)
+        features = model.encode_image((rgb * 0.5 + 0.5 - mean) / std)
+        drawn = self.captions * self.current_epoch
+        captions = [self.world.captions(batch.u, batch.index, seed=1 + drawn + k) for k in range(self.captions)]
+        tokens = self.tokenize([caption for group in captions for caption in group]).to(rgb.device)
+        texts = model.encode_text(tokens, normalize=True)
         with torch.autocast(rgb.device.type, enabled=False):
-            loss: Tensor = self.criterion(image.float(), text.float(), model.logit_scale.exp())
+            images, scale = normalize(features.float(), dim=-1), model.logit_scale.exp()
+            groups = texts.float().split(len(rgb))
+            loss = torch.stack([self.criterion(images, group, scale) for group in groups]).mean()
+        weight = self._attribute_weight()
+        if weight > 0:
+            loss = loss + weight * self.attribute_loss(self.attribute_head(features).float(), self.grader(batch))
         return loss
+
+    def _attribute_weight(self) -> float:
+        if self.attribute_share == 0:
+            return 0.0
+        progress = self.global_step / float(self.trainer.estimated_stepping_batches)
+        return max(0.0, 1 - progress / self.attribute_share)
 
     def on_train_batch_end(self, outputs: Any, batch: PictureBatch, batch_idx: int) -> None:
         # as open_clip's training does: a temperature below 1/100 destabilises

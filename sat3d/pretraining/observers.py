@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, one_hot
+from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from sat3d.data.world import PictureBatch
 from sat3d.perception import (
@@ -13,19 +13,18 @@ from sat3d.perception import (
     IdentityEmbedder,
     ParserConfig,
     PartParser,
-    PredictedAttribute,
     PredictorConfig,
 )
+from sat3d.pretraining.attribute_loss import AttributeLoss
 from sat3d.pretraining.augment import Augmentation
 from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
 from sat3d.pretraining.figures import MaskedMean, PairSimilarity, PartIoU
 
 
 class AttributePretraining(ObserverPretraining):
-    """Train an attribute predictor: cross entropy, over the attributes that show in a picture.
+    """Train an attribute predictor by :class:`~sat3d.pretraining.attribute_loss.AttributeLoss`.
 
-    Continuous attributes are trained by the cross entropy of their sigmoid with the value in [0, 1], whose minimum is
-    the mean of the values that a picture may have. Figures are accuracies by attribute.
+    Figures are accuracies by attribute, and mean errors of continuous values where they show.
 
     Args:
         name: Name of the result.
@@ -53,8 +52,8 @@ class AttributePretraining(ObserverPretraining):
         super().__init__(name, optimizer, augmentation, export, seed)
 
     def make_observer(self) -> AttributePredictor:
-        attributes = tuple(PredictedAttribute(a.name, a.kind, a.classes) for a in self.world.attributes)
-        return AttributePredictor(PredictorConfig(attributes, self.trunk, tuple(self.widths)))
+        self.attribute_loss = AttributeLoss(self.world)
+        return AttributePredictor(PredictorConfig(self.attribute_loss.attributes, self.trunk, tuple(self.widths)))
 
     def make_meters(self) -> nn.ModuleDict:
         columns = self.observer.columns
@@ -68,18 +67,7 @@ class AttributePretraining(ObserverPretraining):
         )
 
     def loss(self, batch: PictureBatch, rgb: Tensor, segmentation: Tensor) -> Tensor:
-        truth = self.grader(batch)
-        logits = self.observer.logits(rgb).float()
-        losses = []
-        for column, attribute in enumerate(self.observer.config.attributes):
-            part = logits[:, self.observer.slices[attribute.name][0]]
-            if attribute.kind == "continuous":
-                each = binary_cross_entropy_with_logits(part[:, 0], truth.values[:, column], reduction="none")
-            else:
-                each = cross_entropy(part, truth.classes[:, column], reduction="none")
-            shows = truth.shows[:, column].float()
-            losses.append((each * shows).sum() / shows.sum().clamp_min(1))
-        return torch.stack(losses).mean()
+        return self.attribute_loss(self.observer.logits(rgb).float(), self.grader(batch))
 
     def grade(self, batch: PictureBatch, source: str) -> None:
         truth = self.grader(batch)
