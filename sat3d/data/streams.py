@@ -1,0 +1,146 @@
+"""Loaders that count instead of reading: a batch is a range of sample numbers, and a loader knows where it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class IndexLoader:
+    """Iterate over the sample numbers of endless epochs, and resume in the middle of one.
+
+    Epoch *e* holds the numbers e·epoch_size … (e+1)·epoch_size − 1. Lightning stores `state_dict` in its checkpoints
+    and calls `set_epoch` through `batch_sampler`. Several processes share an epoch in units of `unit` consecutive numbers, so
+    that their numbers together are the single process's, each once.
+
+    Args:
+        epoch_size: sample numbers in an epoch, all processes together.
+        batch_size: sample numbers in a batch of one process.
+        split: name carried with every batch.
+        unit: how many consecutive numbers stay together in one process.
+        rank: of this process.
+        world_size: number of processes.
+        endless: whether epochs go on through the stream; otherwise every epoch is the first.
+
+    Raises:
+        ValueError: if the processes would get unequal shares of a training epoch.
+
+    Example:
+        >>> loader = IndexLoader(6, batch_size=4)
+        >>> [batch.tolist() for _, batch in loader]
+        [[0, 1, 2, 3], [4, 5]]
+    """
+
+    def __init__(
+        self,
+        epoch_size: int,
+        batch_size: int,
+        split: str = "train",
+        *,
+        unit: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        endless: bool = True,
+    ) -> None:
+        if endless and epoch_size % (unit * world_size):
+            raise ValueError(
+                f"epoch_size={epoch_size} cannot be shared evenly: make it a multiple of {unit * world_size} "
+                f"({world_size} processes, {unit} samples that stay together)"
+            )
+        numbers = torch.arange(epoch_size)
+        self.numbers = numbers[(numbers // unit) % world_size == rank]
+        self.epoch_size, self.batch_size, self.split, self.endless = epoch_size, batch_size, split, endless
+        self.epoch = self.batch = 0
+
+    @property
+    def batch_sampler(self) -> SimpleNamespace:
+        """Where Lightning looks for `set_epoch`."""
+        return SimpleNamespace(sampler=self)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch, unless the loader is in it already."""
+        if epoch != self.epoch:
+            self.epoch, self.batch = epoch, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the place in the stream: epoch, and batches handed out in it."""
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the batches that were handed out."""
+        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.numbers) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        # Evaluated at the first batch, not at iter(): Lightning restores the state and sets the epoch in between.
+        if self.batch >= len(self):
+            self.epoch, self.batch = self.epoch + 1, 0
+        if not self.endless:
+            self.batch = 0
+        while self.batch < len(self):
+            start = self.batch * self.batch_size
+            first = self.epoch * self.epoch_size if self.endless else 0
+            self.batch += 1
+            yield self.split, self.numbers[start : start + self.batch_size] + first
+
+
+class PairPlan:
+    """Say which two codes of a finite pool, and which camera bin, training pair *i* is made of.
+
+    The pool is cut into blocks of `block_size` codes. Half a block of consecutive samples forms one block's codes into
+    pairs, in one camera bin; blocks and bins are passed through in a new order each time. So every code of a block is
+    needed at the same time: whoever remembers pictures by (code, camera) renders whole blocks, always alike, and a
+    run that is resumed remembers the same numbers.
+
+    Args:
+        seed: of the orders.
+        num_codes: codes in the pool, a multiple of `block_size`.
+        num_cameras: camera bins.
+        block_size: codes in a block, even.
+
+    Raises:
+        ValueError: if `block_size` is odd or does not divide `num_codes`.
+    """
+
+    def __init__(self, seed: int, num_codes: int, num_cameras: int, block_size: int) -> None:
+        if block_size < 2 or block_size % 2:
+            raise ValueError(f"block_size={block_size} must be even: its codes are paired")
+        if num_codes < block_size or num_codes % block_size:
+            raise ValueError(f"num_codes={num_codes} must be a multiple of block_size={block_size}")
+        if num_cameras < 1:
+            raise ValueError(f"num_cameras={num_cameras} must be at least 1")
+        self.seed, self.block_size, self.pairs = seed, block_size, block_size // 2
+        self.blocks, self.cameras = num_codes // block_size, num_cameras
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def __call__(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return source codes, reference codes, camera bins and block numbers of samples, each (B,)."""
+        rows = []
+        for sample in samples.tolist():
+            visit, slot = divmod(sample, self.pairs)
+            cell = self._cell(visit)
+            block, camera = divmod(cell, self.cameras)
+            order = torch.randperm(self.block_size, generator=_rng(self.seed, 1, visit)) + block * self.block_size
+            rows.append((int(order[2 * slot]), int(order[2 * slot + 1]), camera, cell))
+        columns = torch.tensor(rows, dtype=torch.long).reshape(-1, 4).T
+        return columns[0], columns[1], columns[2], columns[3]
+
+    def _cell(self, visit: int) -> int:
+        cells = self.blocks * self.cameras
+        turn, place = divmod(visit, cells)
+        if self._order[0] != turn:
+            self._order = turn, torch.randperm(cells, generator=_rng(self.seed, 2, turn))
+        return int(self._order[1][place])
+
+
+def _rng(seed: int, purpose: int, number: int) -> torch.Generator:
+    # The three numbers are spread over 64 bits by odd multipliers; what matters is that they do not collide.
+    mixed = (seed * 0x9E3779B97F4A7C15 + purpose * 0xC2B2AE3D27D4EB4F + number * 0x165667B19E3779F9) % 2**63
+    return torch.Generator().manual_seed(mixed)

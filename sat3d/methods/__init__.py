@@ -1,0 +1,24 @@
+"""Editing methods: each a LightningModule and the editor that it leaves behind. Names are loaded at first use."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sat3d.methods.base import Editor, load_editor
+    from sat3d.methods.sat3d import SAT3D, MaskEditor
+
+__all__ = ["SAT3D", "Editor", "MaskEditor", "load_editor"]
+
+_HOME = {
+    "Editor": "sat3d.methods.base",
+    "load_editor": "sat3d.methods.base",
+    "MaskEditor": "sat3d.methods.sat3d",
+    "SAT3D": "sat3d.methods.sat3d",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loading an editor shall not pay for importing Lightning.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

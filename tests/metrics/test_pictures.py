@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+
+from sat3d.metrics import (
+    AttributeDependency,
+    PictureMatch,
+    ViewConsistency,
+    attribute_dependency,
+    masked_l1,
+    masked_psnr,
+    view_spread,
+)
+
+
+def test_masked_differences_see_only_the_mask():
+    a, b = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    b[:, :, 0, 0], b[:, :, 3, 3] = 0.5, 1.0
+    mask = torch.zeros(2, 1, 4, 4)
+    mask[0, :, 0, :2] = 1
+    assert masked_l1(a, b, mask).tolist() == [0.25, 0.0]
+    assert float(masked_psnr(a, b, mask)[0]) == pytest.approx(10 * np.log10(4 / 0.125))
+
+
+def test_psnr_against_numpy_and_in_batches():
+    rng = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(5, 3, 8, 8, generator=rng) * 2 - 1 for _ in range(2))
+    expected = np.mean([10 * np.log10(4 / np.mean((x - y) ** 2)) for x, y in zip(a.numpy(), b.numpy(), strict=True)])
+    whole, parts = PictureMatch(), PictureMatch()
+    whole.update(a, b)
+    parts.update(a[:2], b[:2])
+    parts.update(a[2:], b[2:])
+    assert float(whole.compute()) == pytest.approx(expected, rel=1e-5)
+    assert float(parts.compute()) == pytest.approx(float(whole.compute()), rel=1e-6)
+
+
+def test_view_spread_is_zero_for_equal_views_and_numpy_otherwise():
+    scores, std = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([1.0, 2.0, 0.5, 1.0])
+    expected = (scores.numpy().std(axis=1) / std.numpy()).mean(axis=1)
+    assert np.allclose(view_spread(scores, std), expected, atol=1e-6)
+    assert float(view_spread(scores[:, :1].expand(3, 5, 4), std).max()) == 0
+    metric = ViewConsistency()
+    metric.update(scores[:1], std)
+    metric.update(scores[1:], std)
+    assert float(metric.compute()) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_attribute_dependency_by_hand():
+    change, std = torch.tensor([[1.0, 2.0, -6.0], [4.0, 0.0, 1.0]]), torch.tensor([1.0, 2.0, 2.0])
+    assert attribute_dependency(change, std, 0).tolist() == [2.0, 0.25]
+    assert attribute_dependency(change, std, 0, "max").tolist() == [3.0, 0.5]
+    metric = AttributeDependency(edges=(0.0, 2.0, 5.0))
+    metric.update(change, std, 0)
+    assert metric.compute().tolist() == [2.0, 0.25]
