@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test lint type bench
 
 VENV := .venv
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -29,8 +29,8 @@ lint: setup ## ruff and the import contract
 type: setup ## mypy, strict on the package
 	mypy
 
-bench: setup ## measure times and memory against the baselines of benchmarks/
-	python -m benchmarks
+bench: setup ## run every script of benchmarks/
+	@for script in benchmarks/*.py; do echo "== $$script"; python "$$script"; done
 
 # uv where it can be had, else plain venv and pip; both take the versions that constraints.txt records.
 $(INSTALLED): pyproject.toml constraints.txt

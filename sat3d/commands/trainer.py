@@ -1,6 +1,7 @@
 """The Trainer's verbs: a LightningCLI in subclass mode whose runs each have a folder of their own."""
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class SatCLI(LightningCLI):
         """Run one verb of the Trainer, `args[0]`, and return the CLI with its trainer, model and datamodule."""
         for message in _EXPECTED:
             warnings.filterwarnings("ignore", message=message)
-        return cls(
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
+        cli = cls(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -67,6 +69,9 @@ class SatCLI(LightningCLI):
             parser_kwargs={"prog": "lightning", args[0]: {"usage": f"lightning {args[0]} [OPTIONS]"}},
             args=list(args),
         )
+        if cli.trainer.is_global_zero:
+            print(f"{args[0]} wrote to {cli.folder}: {', '.join(sorted(path.name for path in cli.folder.iterdir()))}")
+        return cli
 
     @property
     def settings(self) -> Namespace:
@@ -133,6 +138,11 @@ class SatCLI(LightningCLI):
         folder = folder or runs.next_numbered(Path(settings.run.root) / settings.run.name)
         runs.share(folder)
         return folder
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop Lightning's recommendations of other products from the log."""
+    return "Tip: For seamless" not in record.getMessage()
 
 
 def _experiment(settings: Namespace) -> str:
