@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,9 +13,9 @@ from torch import Tensor
 class IndexLoader:
     """Iterate over the sample numbers of endless epochs, and resume in the middle of one.
 
-    Epoch *e* holds the numbers e·epoch_size … (e+1)·epoch_size − 1. Lightning stores `state_dict` in its checkpoints
-    and calls `set_epoch` through `batch_sampler`. Several processes share an epoch in units of `unit` consecutive numbers, so
-    that their numbers together are the single process's, each once.
+    Epoch *e* holds the numbers e·epoch_size … (e+1)·epoch_size − 1. Lightning stores `state_dict` in its checkpoints; an
+    epoch that was cut short is gone on with, so a stopped run sees what the uninterrupted one would. Several processes
+    share an epoch in units of `unit` consecutive numbers: their numbers together are the single process's, each once.
 
     Args:
         epoch_size: sample numbers in an epoch, all processes together.
@@ -55,40 +54,28 @@ class IndexLoader:
         numbers = torch.arange(epoch_size)
         self.numbers = numbers[(numbers // unit) % world_size == rank]
         self.epoch_size, self.batch_size, self.split, self.endless = epoch_size, batch_size, split, endless
-        self.epoch = self.batch = 0
-
-    @property
-    def batch_sampler(self) -> SimpleNamespace:
-        """Where Lightning looks for `set_epoch`."""
-        return SimpleNamespace(sampler=self)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch, unless the loader is in it already."""
-        if epoch != self.epoch:
-            self.epoch, self.batch = epoch, 0
+        self.batches = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Return the place in the stream: epoch, and batches handed out in it."""
-        return {"epoch": self.epoch, "batch": self.batch}
+        """Return the place in the stream: the batches handed out so far."""
+        return {"batches": self.batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the batches that were handed out."""
-        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+        self.batches = int(state["batches"])
 
     def __len__(self) -> int:
         return math.ceil(len(self.numbers) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        # Evaluated at the first batch, not at iter(): Lightning restores the state and sets the epoch in between.
-        if self.batch >= len(self):
-            self.epoch, self.batch = self.epoch + 1, 0
+        # Evaluated at the first batch, not at iter(): Lightning restores the state in between.
         if not self.endless:
-            self.batch = 0
-        while self.batch < len(self):
-            start = self.batch * self.batch_size
-            first = self.epoch * self.epoch_size if self.endless else 0
-            self.batch += 1
-            yield self.split, self.numbers[start : start + self.batch_size] + first
+            self.batches = 0
+        epoch = self.batches // len(self)
+        while self.batches < (epoch + 1) * len(self):
+            start = (self.batches - epoch * len(self)) * self.batch_size
+            self.batches += 1
+            yield self.split, self.numbers[start : start + self.batch_size] + epoch * self.epoch_size
 
 
 class PairPlan:

@@ -30,7 +30,8 @@ def test_resumes_in_mid_epoch():
 def test_processes_share_the_numbers_in_whole_units(world_size):
     seen = []
     for rank in range(world_size):
-        mine = sum(numbers(IndexLoader(16, 3, unit=2, rank=rank, world_size=world_size)), [])
+        loader = IndexLoader(16, 3, unit=2, rank=rank, world_size=world_size)
+        mine = [number for batch in numbers(loader) for number in batch]
         assert all(mine[k] + 1 == mine[k + 1] for k in range(0, len(mine), 2))
         seen += mine
     assert sorted(seen) == list(range(16))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from sat3d.data import StyleCodeDataModule
 from sat3d.generators import load_generator
@@ -39,19 +40,21 @@ class Losses(Callback):
         self.values.append(float(outputs["loss"]))
 
 
-def test_resumed_run_equals_the_uninterrupted_one(toys, tmp_path):
-    # 6 batches an epoch: the run stops in the middle of its second epoch
+@pytest.mark.parametrize("stop, saved", [(9, "after"), (9, "during"), (6, "during")])
+def test_resumed_run_equals_the_uninterrupted_one(toys, tmp_path, stop, saved):
+    # 6 batches an epoch: the run stops in the middle of its second epoch, or between two
     settings = {"preselect": 0.5, "loss_weights": LossWeights(ramp_steps=14), "min_distance": 0.0}
     whole, first, second = Losses(), Losses(), Losses()
     straight = module(toys, **settings)
     trainer(tmp_path / "a", max_steps=14, callbacks=[whole]).fit(straight, datamodule=data(toys))
     stopped = module(toys, **settings)
-    run = trainer(tmp_path / "b", max_steps=9, callbacks=[first])
+    saving = ModelCheckpoint(tmp_path, filename="during", every_n_train_steps=stop)
+    run = trainer(tmp_path / "b", max_steps=stop, callbacks=[first, saving])
     run.fit(stopped, datamodule=data(toys))
-    run.save_checkpoint(tmp_path / "stop.ckpt")
+    run.save_checkpoint(tmp_path / "after.ckpt")
     resumed = module(toys, **settings)
     again = trainer(tmp_path / "b", max_steps=14, callbacks=[second])
-    again.fit(resumed, datamodule=data(toys), ckpt_path=tmp_path / "stop.ckpt", weights_only=True)
+    again.fit(resumed, datamodule=data(toys), ckpt_path=tmp_path / f"{saved}.ckpt", weights_only=True)
     assert first.values + second.values == whole.values
     assert torch.equal(resumed.mask.logits, straight.mask.logits)
     assert torch.equal(resumed.mask.allowed, straight.mask.allowed)
