@@ -93,6 +93,7 @@ class ObserverDataModule(WorldDataModule):
         root: Folder that holds pictures.
         val_count: Validation pictures, of each source.
         test_count: Test pictures, of each source.
+        render_workers: Threads that render the world; by default one a core.
 
     Raises:
         ValueError: If ``generator_fraction`` or ``offset`` is out of range.
@@ -112,12 +113,13 @@ class ObserverDataModule(WorldDataModule):
         root: str | None = None,
         val_count: int = 1_000,
         test_count: int = 1_000,
+        render_workers: int | None = None,
     ) -> None:
         if not 0 <= generator_fraction <= 1:
             raise ValueError(f"generator_fraction must lie in [0, 1], not {generator_fraction}")
         if not 0 <= offset < every:
             raise ValueError(f"offset must lie in 0..{every - 1} (below every), not {offset}")
-        super().__init__(count, first_seed, batch_size, root, val_count, test_count)
+        super().__init__(count, first_seed, batch_size, root, val_count, test_count, render_workers=render_workers)
         self.generator, self.generator_fraction = generator, generator_fraction
         self.generated_count, self.shuffle_seed = min(generated_count, count), shuffle_seed
         self.every, self.offset = every, offset

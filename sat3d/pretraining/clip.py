@@ -151,7 +151,7 @@ class ClipPretraining(ObserverPretraining):
         self.meter(source, "accuracy").update(torch.stack(right, -1), torch.stack(counts, -1))
 
     def summary(self, source: str) -> dict[str, float]:
-        figures: dict[str, float] = self.meter(source, "accuracy").named()
+        figures: dict[str, float] = self.meter(source, "accuracy").compute()
         figures["mean"] = sum(figures.values()) / max(1, len(figures))
         figures["min"] = min(figures.values(), default=0.0)
         return figures

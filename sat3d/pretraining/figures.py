@@ -33,13 +33,9 @@ class MaskedMean(Metric):
         self.total += torch.where(mask, values, 0.0).double().sum(0)
         self.count += mask.double().sum(0)
 
-    def compute(self) -> Tensor:
-        """Return the means, (C,); NaN where nothing counted."""
-        return self.total / self.count
-
-    def named(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float]:
         """Return the means of the columns that counted at all, by name."""
-        means = self.compute().tolist()
+        means = (self.total / self.count).tolist()
         return {name: mean for name, mean in zip(self.names, means, strict=True) if mean == mean}
 
 
@@ -72,13 +68,9 @@ class PartIoU(Metric):
         appears = torch.stack([(true == part).flatten(1).any(1) for part in range(count)], dim=1)
         self.pictures += appears.sum(0)
 
-    def compute(self) -> Tensor:
-        """Return each part's IoU, (parts,); NaN for a part that never occurs."""
-        return self.intersection / (self.predicted + self.true - self.intersection)
-
-    def named(self) -> dict[str, float]:
-        """Return IoU by part, and ``mean`` over the parts that are large enough."""
-        iou = self.compute()
+    def compute(self) -> dict[str, float]:
+        """Return the IoU of each part that occurs, and ``mean`` over those that are large enough."""
+        iou = self.intersection / (self.predicted + self.true - self.intersection)
         large = (self.true / self.pictures.clamp_min(1) >= self.min_pixels) & iou.isfinite()
         figures = {part: value for part, value in zip(self.parts, iou.tolist(), strict=True) if value == value}
         return {**figures, "mean": float(iou[large].mean())}

@@ -82,9 +82,9 @@ class AttributePretraining(ObserverPretraining):
         self.meter(source, "second").update(scores.square(), everywhere)
 
     def summary(self, source: str) -> dict[str, float]:
-        accuracy, error = (self.meter(source, name).named() for name in ("accuracy", "error"))
-        first, second = (self.meter(source, name).compute() for name in ("first", "second"))
-        spread = (second - first.square()).clamp_min(1e-12).sqrt()
+        accuracy, error, first, second = (self.meter(source, name).compute() for name in self._meter_names)
+        mean, square = (torch.tensor([means[name] for name in self.observer.columns]) for means in (first, second))
+        spread = (square - mean.square()).clamp_min(1e-12).sqrt()
         self.observer.column_std.copy_(spread)  # the last source's: the generator's, where there is one
         categorical = [accuracy[a.name] for a in self.world.attributes if a.kind == "categorical" if a.name in accuracy]
         return {
@@ -151,7 +151,7 @@ class ParserPretraining(ObserverPretraining):
             self.meter(source, "iou").update(found, batch.segmentation[near].long())
 
     def summary(self, source: str) -> dict[str, float]:
-        return {f"iou/{name}": value for name, value in self.meter(source, "iou").named().items()}
+        return {f"iou/{name}": value for name, value in self.meter(source, "iou").compute().items()}
 
 
 class IdentityPretraining(ObserverPretraining):
