@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sat3d.generators.base import FeatureTap, Generator, NoiseMode, Part, Rendering
+from sat3d.generators.base import FeatureTap, NoiseMode, Part, Rendering
 from sat3d.generators.layers import FullyConnected, MappingNetwork, Noise, StyledLayer, SynthesisBlock
-from sat3d.generators.renderer import Jitter, RayRenderer, RenderingOptions
+from sat3d.generators.renderer import Jitter, Marched, RayRenderer, RenderingOptions
 from sat3d.generators.stylegan2 import StyledGenerator, SynthesisNetwork, SynthesisOptions
 from sat3d.ops.camera import LABEL_SIZE, Camera
 from sat3d.ops.resample import setup_filter
@@ -251,8 +251,20 @@ class EG3D(StyledGenerator):
             neural_resolution: side of the ray-marched picture, pixels.
             jitter: see `Generator.synthesize`.
         """
+        return self.trace(planes, s, cameras, neural_resolution=neural_resolution, jitter=jitter)[0]
+
+    def trace(
+        self,
+        planes: Float[Tensor, "b 3 f h w"],
+        s: Float[Tensor, "b c"],
+        cameras: Camera,
+        *,
+        neural_resolution: int | None = None,
+        jitter: Jitter = "midpoint",
+    ) -> tuple[Rendering, Marched]:
+        """Render as `render` does, and return the weights along the rays too, for losses on the geometry."""
         sr_styles = self.style_space.split(s)[len(list(self.backbone.synthesis.styled_layers())) :]
-        return self._render(planes, sr_styles, cameras, neural_resolution, jitter, FeatureTap())
+        return self._trace(planes, sr_styles, cameras, neural_resolution, jitter, FeatureTap())
 
     def synthesize(
         self,
@@ -269,7 +281,7 @@ class EG3D(StyledGenerator):
             raise ValueError("this generator is 3-D: give a camera, e.g. camera=G.cameras.frontal()")
         tap = FeatureTap(features)
         planes, sr_styles = self._planes(s, noise, tap)
-        out = self._render(planes, sr_styles, camera.expand(len(s)), neural_resolution, jitter, tap)
+        out, _ = self._trace(planes, sr_styles, camera.expand(len(s)), neural_resolution, jitter, tap)
         tap.close(self.style_space.names)
         return out
 
@@ -282,20 +294,16 @@ class EG3D(StyledGenerator):
         flat = self.backbone.synthesis(styles, noise, tap, "backbone.synthesis")
         return flat.unflatten(1, (3, self.options.plane_channels)), tuple(styles)
 
-    def _render(
+    def _trace(
         self, planes: Tensor, sr_styles: Sequence[Tensor], cameras: Camera, side: int | None, jitter: Jitter, tap: FeatureTap
-    ) -> Rendering:
+    ) -> tuple[Rendering, Marched]:
         side = side or self.options.neural_resolution
         rays = cameras.to(planes.device).to(planes.dtype).rays(side)
-        features, depth, opacity = self.renderer(planes, self.decoder, *rays, jitter)
-        x, depth, opacity = (t.mT.unflatten(-1, (side, side)) for t in (features, depth, opacity))
+        marched: Marched = self.renderer(planes, self.decoder, *rays, jitter)
+        x, depth, opacity = (t.mT.unflatten(-1, (side, side)) for t in (marched.features, marched.depth, marched.opacity))
         raw = x[:, :3]
         image = raw
         if self.superresolution is not None:
             styles = iter([t.expand(len(x), -1) for t in sr_styles])
-            noise = self.superresolution.options.noise
-            image = self.superresolution(raw, x, styles, noise, tap)
-        return Rendering(image, raw, depth, opacity, tap)
-
-
-__all__ = ["EG3D", "Decoder", "EG3DOptions", "Generator", "SuperResolution", "SuperResolutionOptions"]
+            image = self.superresolution(raw, x, styles, self.superresolution.options.noise, tap)
+        return Rendering(image, raw, depth, opacity, tap), marched

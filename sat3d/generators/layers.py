@@ -61,6 +61,7 @@ class MappingNetwork(nn.Module):
         layer_features: hidden width, `w_dim` if not given.
         embed_features: width of the embedded condition, `w_dim` if not given.
         lr_multiplier: of the layers' learning rate.
+        normalize_z: scale z to unit mean square, as the released networks do; that discards its length.
     """
 
     w_avg: Tensor
@@ -75,12 +76,14 @@ class MappingNetwork(nn.Module):
         embed_features: int | None = None,
         layer_features: int | None = None,
         lr_multiplier: float = 0.01,
+        normalize_z: bool = True,
     ) -> None:
         super().__init__()
         embed = (embed_features or w_dim) if c_dim else 0
         hidden = layer_features or w_dim
         widths = [z_dim + embed, *[hidden] * (num_layers - 1), w_dim]
         self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, num_layers
+        self.normalize_z = normalize_z
         if c_dim:
             self.embed = FullyConnected(c_dim, embed)
         for i in range(num_layers):
@@ -91,7 +94,7 @@ class MappingNetwork(nn.Module):
         self, z: Float[Tensor, "b z"], c: Tensor | None, truncation: float = 1.0, cutoff: int | None = None
     ) -> Float[Tensor, "b n w"]:
         """Return ws (B, num_ws, w_dim)."""
-        parts = [_normalise(z)] if self.z_dim else []
+        parts = [_normalise(z) if self.normalize_z else z] if self.z_dim else []
         if self.c_dim:
             if c is None or c.shape[-1] != self.c_dim:
                 raise ValueError(f"this generator's mapping takes a condition c of shape (B, {self.c_dim})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -42,6 +42,24 @@ class RenderingOptions:
     max_samples: int = 2**20
 
 
+class Marched(NamedTuple):
+    """Hold what marching gives for every ray.
+
+    Args:
+        features: mapped to [-1, 1], (B, M, F).
+        depth: expected distance, world units, (B, M, 1).
+        opacity: accumulated weight, (B, M, 1).
+        weights: of the S − 1 intervals, (B, M, S − 1).
+        depths: of the samples, sorted, (B, M, S).
+    """
+
+    features: Tensor
+    depth: Tensor
+    opacity: Tensor
+    weights: Tensor
+    depths: Tensor
+
+
 class RayRenderer(nn.Module):
     """March rays through tri-planes.
 
@@ -68,8 +86,8 @@ class RayRenderer(nn.Module):
         origins: Float[Tensor, "b m 3"],
         directions: Float[Tensor, "b m 3"],
         jitter: Jitter = "midpoint",
-    ) -> tuple[Float[Tensor, "b m c"], Float[Tensor, "b m 1"], Float[Tensor, "b m 1"]]:
-        """Return features mapped to [-1, 1], depth and opacity of every ray.
+    ) -> Marched:
+        """March every ray; without gradients in chunks that keep to the memory budget.
 
         Args:
             planes: for each of the B cameras, or one set for all of them.
@@ -82,28 +100,22 @@ class RayRenderer(nn.Module):
         if len(planes) not in (1, b):
             raise ValueError(f"{len(planes)} codes do not fit {b} cameras: give one code, or one for each camera")
         limits = self._limits(origins, directions)
-        coarse_jitter, u = self._jitter(b, m, jitter, origins)
+        rays = (origins, directions, *self._jitter(b, m, jitter, origins), *limits)
         if len(planes) == 1 and b > 1:
             # Many views of one code are one picture with more rays: the planes are read where they are, not copied.
-            origins, directions, coarse_jitter, u = (
-                t.reshape(1, b * m, t.shape[-1]) for t in (origins, directions, coarse_jitter, u)
-            )
-            limits = tuple(t if isinstance(t, float) else t.reshape(1, b * m, 1) for t in limits)
+            rays = tuple(t if isinstance(t, float) else t.reshape(1, b * m, t.shape[-1]) for t in rays)
         o = self.options
-        samples = len(origins) * (o.depth_resolution + o.depth_resolution_importance)
-        chunk = origins.shape[1] if torch.is_grad_enabled() else max(1, o.max_samples // samples)
-        parts = [
-            self._march(
-                planes,
-                decode,
-                *(t[:, i : i + chunk] for t in (origins, directions, coarse_jitter, u)),
-                *(t if isinstance(t, float) else t[:, i : i + chunk] for t in limits),
-            )
-            for i in range(0, origins.shape[1], chunk)
+        count = b * m // len(planes)
+        samples = len(planes) * (o.depth_resolution + o.depth_resolution_importance)
+        step = count if torch.is_grad_enabled() else max(1, o.max_samples // samples)
+        chunks = [
+            self._march(planes, decode, *(t if isinstance(t, float) else t[:, i : i + step] for t in rays))
+            for i in range(0, count, step)
         ]
-        features, depth, opacity = (torch.cat([p[k] for p in parts], dim=1).reshape(b, m, -1) for k in range(3))
-        low, high = (torch.stack([p[3][k] for p in parts]) for k in range(2))
-        return features, depth.clamp(low.min(), high.max()), opacity
+        whole = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True))
+        marched = Marched(*(t.reshape(b, m, t.shape[-1]) for t in whole))
+        # The released networks clamp to the range of the whole batch, chunks of rays included.
+        return marched._replace(depth=marched.depth.clamp(marched.depths.min(), marched.depths.max()))
 
     def _limits(self, origins: Tensor, directions: Tensor) -> tuple[Tensor | float, ...]:
         o = self.options
@@ -135,7 +147,7 @@ class RayRenderer(nn.Module):
         u: Tensor,
         near: Tensor | float,
         far: Tensor | float,
-    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+    ) -> Marched:
         depths = raymarch.stratified_depths(near, far, jitter, disparity=self.options.disparity)
         density, features = self._decode_along(planes, decode, origins, directions, depths)
         order: Tensor | None = None
@@ -153,7 +165,7 @@ class RayRenderer(nn.Module):
         if self.options.white_back:
             colour = colour + 1 - opacity
         depth = raymarch.expected_depth(weights, depths).unsqueeze(-1)
-        return colour * 2 - 1, depth, opacity, (depths.min(), depths.max())
+        return Marched(colour * 2 - 1, depth, opacity, weights, depths)
 
     def _decode_along(
         self, planes: Tensor, decode: Decode, origins: Tensor, directions: Tensor, depths: Tensor

@@ -56,13 +56,18 @@ class ExportConfig:
 
 
 @dataclass
-class _Clock:
-    """Seconds spent in fitting, over all resumptions."""
+class TrainingClock:
+    """Count the seconds spent in fitting, over all resumptions."""
 
     seconds: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
+    def start(self) -> None:
+        """Begin to count."""
+        self.started = time.monotonic()
+
     def read(self) -> float:
+        """Return the seconds so far."""
         return self.seconds + time.monotonic() - self.started
 
 
@@ -99,7 +104,7 @@ class ObserverPretraining(LightningModule):
         self.world = HeadWorld()
         self.grader = Grader(self.world)
         self.figures: dict[str, float] = {}
-        self._clock = _Clock()
+        self._clock = TrainingClock()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.observer = self.make_observer()
@@ -167,7 +172,7 @@ class ObserverPretraining(LightningModule):
         return loss
 
     def on_fit_start(self) -> None:
-        self._clock.started = time.monotonic()
+        self._clock.start()
         self.observer.to(memory_format=torch.channels_last)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -226,7 +231,7 @@ class ObserverPretraining(LightningModule):
                 self.name,
                 save_weights(state, config, Path(scratch) / f"{self.name}.safetensors"),
                 kind=config["kind"],
-                command=_command(self.name),
+                command=typed_command(self.name),
                 seconds=self._clock.read(),
                 metrics={key: round(value, 4) for key, value in self.figures.items()},
                 folder=self._folder,
@@ -242,7 +247,8 @@ class ObserverPretraining(LightningModule):
         self.observer.load_state_dict({k: t.float() if t.is_floating_point() else t for k, t in state.items()})
 
 
-def _command(name: str) -> str:
+def typed_command(name: str) -> str:
+    """Return the command line of this run, or the one that would start it."""
     if "fit" in sys.argv[1:2]:
         return shlex.join(["lightning", *sys.argv[1:]])
     return f"lightning fit --config experiments/pretraining/{name}.yaml"

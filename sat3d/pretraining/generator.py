@@ -1,0 +1,306 @@
+"""Train the embedded tri-plane generator by comparison with the world's true pictures."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from sat3d import shipped
+from sat3d.data.world import PictureBatch
+from sat3d.generators import TOY_CAMERAS, load_generator, save_generator
+from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
+from sat3d.generators.layers import FullyConnected
+from sat3d.generators.renderer import RenderingOptions
+from sat3d.generators.stylegan2 import SynthesisOptions
+from sat3d.ops import Camera
+from sat3d.ops.triplane import plane_axes
+from sat3d.pretraining.base import ExportConfig, TrainingClock, typed_command
+from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
+from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
+from sat3d.world import HeadWorld
+
+
+@dataclass(frozen=True)
+class ToyGeneratorConfig:
+    """Choose the size of the embedded generator; everything else is EG3D's.
+
+    Args:
+        w_dim: width of w.
+        mapping_layers: depth of the mapping network.
+        mapping_width: its hidden width.
+        channel_base: see `SynthesisOptions`.
+        channel_max: see `SynthesisOptions`.
+        plane_resolution: side of the tri-planes.
+        plane_channels: of each plane.
+        decoder_hidden: hidden width of the decoder.
+        features: colour features along the rays.
+        samples: along each ray.
+        neural_resolution: side of the ray-marched picture.
+        superresolution_channels: of the one block that doubles it.
+        density_gain: factor on the decoder's density; without it surfaces stay foggy for long.
+    """
+
+    w_dim: int = 64
+    mapping_layers: int = 8
+    mapping_width: int = 192
+    channel_base: int = 2048
+    channel_max: int = 96
+    plane_resolution: int = 64
+    plane_channels: int = 12
+    decoder_hidden: int = 24
+    features: int = 16
+    samples: int = 18
+    neural_resolution: int = 32
+    superresolution_channels: int = 32
+    density_gain: float = 20.0
+
+    def build(self, z_dim: int) -> EG3D:
+        """Return the generator with fresh weights."""
+        axes = plane_axes("corrected").tolist()
+        generator = EG3D(
+            EG3DOptions(
+                z_dim=z_dim,
+                c_dim=0,
+                w_dim=self.w_dim,
+                resolution=2 * self.neural_resolution,
+                plane_resolution=self.plane_resolution,
+                plane_channels=self.plane_channels,
+                decoder_hidden=self.decoder_hidden,
+                decoder_channels=self.features,
+                density_gain=self.density_gain,
+                neural_resolution=self.neural_resolution,
+                plane_axes=tuple(tuple(map(tuple, plane)) for plane in axes),
+                mapping={
+                    "num_layers": self.mapping_layers,
+                    "layer_features": self.mapping_width,
+                    "lr_multiplier": 1.0,
+                    "normalize_z": False,
+                },
+                backbone=SynthesisOptions(self.channel_base, self.channel_max, position=True),
+                rendering=RenderingOptions(2.2, 3.2, self.samples, 0),
+                superresolution=SuperResolutionOptions(
+                    self.neural_resolution, (self.superresolution_channels,), (True,)
+                ),
+            )
+        )
+        generator.cameras = TOY_CAMERAS
+        with torch.no_grad():
+            # Start from thin, even fog: with random densities rays end at once, or never.
+            last = generator.decoder.net[2]
+            last.weight[0] *= 0.1
+            last.bias[0] = 1 / self.density_gain
+        return generator
+
+
+@dataclass(frozen=True)
+class GeneratorRates:
+    """Set Adam's learning rates by what a weight is; all follow one warm-up and half a cosine.
+
+    Args:
+        position: the learned constant and position maps. They hold the places of things, and at the rate of the other
+            weights heads stay smooth for thousands of steps; much above 0.05 colours and shapes suffer.
+        mapping: the mapping network.
+        rest: convolutions, affine maps, decoder, super-resolution.
+        floor: share of the rate that is left at the end.
+        warmup: steps of linear warm-up.
+    """
+
+    position: float = 0.03
+    mapping: float = 4e-3
+    rest: float = 4e-3
+    floor: float = 0.03
+    warmup: int = 50
+
+
+class GeneratorPretraining(LightningModule):
+    """Learn pictures of the world from its codes.
+
+    The world's map from z to attributes is fixed and invertible, so every z has a true picture. For the first part of
+    the run w comes from the attributes by a small network, which converges about twice as fast, while the mapping
+    network learns to give the same w from z; then mapping and synthesis train end to end.
+
+    Args:
+        name: of the result, its file and its entry in the manifest.
+        config: sizes.
+        rates: learning rates.
+        weights: of the losses.
+        attribute_share: share of the steps that learn from the attributes.
+        mapping_batch: codes a step on which the mapping network follows, during that part.
+        ema: decay of the averaged weights, which are what is graded and exported.
+        init: a generator to continue from (a shipped name or file); its sizes replace `config`.
+        export: where the result goes.
+        seed: of initial weights and ray samples.
+    """
+
+    def __init__(
+        self,
+        name: str = "toyfaces64",
+        config: ToyGeneratorConfig | None = None,
+        rates: GeneratorRates | None = None,
+        weights: PictureLossWeights | None = None,
+        attribute_share: float = 2 / 3,
+        mapping_batch: int = 512,
+        ema: float = 0.998,
+        init: str | None = None,
+        export: ExportConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= attribute_share < 1:
+            raise ValueError(f"attribute_share lies in [0, 1), not at {attribute_share}")
+        self.name, self.rates, self.ema, self.seed = name, rates or GeneratorRates(), ema, seed
+        self.attribute_share, self.mapping_batch = attribute_share, mapping_batch
+        self.export = export or ExportConfig()
+        self.world = HeadWorld()
+        self.loss = PictureLoss(self.world.parts, weights or PictureLossWeights())
+        config = config or ToyGeneratorConfig()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            generator = config.build(self.world.z_dim) if init is None else load_generator(init, trainable=True)
+            assert isinstance(generator, EG3D)
+            features = self.world.features(torch.full((1, len(self.world.attributes)), 0.5)).shape[1]
+            self.from_attributes = nn.Sequential(
+                FullyConnected(features, 128, activate=True), FullyConnected(128, generator.w_dim, activate=True)
+            )
+        self.generator = generator
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.figures = GeneratorFigures(self.world.parts)
+        self.measured: dict[str, float] = {}
+        self.clock = TrainingClock()
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        kinds: dict[str, list[nn.Parameter]] = {"position": [], "mapping": [], "rest": []}
+        for name, p in self.named_parameters():
+            if p.requires_grad:
+                place = name.endswith((".position", ".const"))
+                kinds["position" if place else "mapping" if ".mapping." in name else "rest"].append(p)
+        groups = [{"params": ps, "lr": getattr(self.rates, kind)} for kind, ps in kinds.items()]
+        optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        steps = int(self.trainer.estimated_stepping_batches)
+
+        def rate(step: int) -> float:
+            rise = min(1.0, (step + 1) / max(1, self.rates.warmup))
+            return rise * (self.rates.floor + (1 - self.rates.floor) * 0.5 * (1 + math.cos(math.pi * min(1, step / steps))))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        self.clock.start()
+        # Gradients of planes' empty corners are so small that their squares are subnormal, which costs CPUs a factor of ten.
+        torch.set_flush_denormal(True)
+
+    def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
+        steps = int(self.trainer.estimated_stepping_batches)
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        if self.global_step < self.attribute_share * steps:
+            w = self.from_attributes(self.world.features(batch.u).to(batch.rgb))
+            following = self._following(random)
+        else:
+            w = self.generator.map(batch.z)[:, 0]
+            following = w.new_zeros(())
+        s = self.generator.styles(w.unsqueeze(1).expand(-1, self.generator.num_ws, -1))
+        camera = Camera.from_label(batch.camera_label)
+        rendering, marched = self.generator.trace(self.generator.planes(s), s, camera, jitter=random)
+        parts = self.loss(rendering, marched, batch)
+        total = sum(parts.values(), following)
+        self.log_dict({f"train/{k}": v for k, v in parts.items()}, batch_size=len(batch))
+        self.log("train/following", following, batch_size=len(batch))
+        self.log("train/loss", total, prog_bar=True, batch_size=len(batch))
+        return total
+
+    def _following(self, random: torch.Generator) -> Float[Tensor, ""]:
+        """Ask the mapping network for the w that the attributes give, on fresh codes."""
+        z = torch.randn(self.mapping_batch, self.generator.z_dim, generator=random)
+        features = self.world.features(self.world.coordinates(z)).float().to(self.device)
+        with torch.no_grad():
+            target = self.from_attributes(features)
+        return (self.generator.map(z.to(self.device))[:, 0] - target).square().mean()
+
+    def on_train_batch_end(self, *args: object) -> None:
+        decay = min(self.ema, (1 + self.global_step) / (10 + self.global_step))
+        with torch.no_grad():
+            for mean, p in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                mean.lerp_(p, 1 - decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["seconds"] = self.clock.read()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.clock.seconds = float(checkpoint.get("seconds", 0.0))
+
+    # -- grading ------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        if stage in ("validate", "test") and not self.trainer.ckpt_path:
+            exported = load_generator(shipped.shipped_path(self.name, self._folder))
+            assert isinstance(exported, EG3D)
+            self.average = copy.deepcopy(exported)
+
+    def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
+        steps = int(self.trainer.estimated_stepping_batches) if self.trainer.training else 0
+        from_z = not self.trainer.training or self.global_step >= self.attribute_share * steps
+        w = self.average.map(batch.z)[:, 0] if from_z else self.from_attributes(self.world.features(batch.u).to(batch.rgb))
+        self._grade(batch, w)
+
+    def test_step(self, batch: PictureBatch, batch_idx: int) -> None:
+        self._grade(batch, self.average.map(batch.z)[:, 0])
+
+    def _grade(self, batch: PictureBatch, w: Tensor) -> None:
+        s = self.average.styles(w.unsqueeze(1).expand(-1, self.average.num_ws, -1))
+        self.figures.update(self.average.synthesize(s, Camera.from_label(batch.camera_label)), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._close("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._close("test")
+
+    def _close(self, stage: str) -> None:
+        self.measured = self.figures.compute()
+        self.figures.reset()
+        self.log_dict({f"{stage}/{k}": v for k, v in self.measured.items()}, prog_bar=stage == "val")
+        if stage == "test":
+            self.log_dict({f"test/{k}": v for k, v in linear_probe(self.average, self.world).items()})
+
+    # -- the result ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.export.folder) if self.export.folder is not None else shipped.checkpoints_folder()
+
+    def on_fit_end(self) -> None:
+        if self.export.enabled and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
+            self.export_generator()
+
+    @torch.no_grad()
+    def export_generator(self) -> Path:
+        """Write the averaged weights in half precision, with their entry in the manifest; return the file."""
+        average = copy.deepcopy(self.average).cpu()
+        average.name = self.name
+        z = torch.randn(10_000, average.z_dim, generator=torch.Generator().manual_seed(self.seed))
+        average.backbone.mapping.w_avg.copy_(average.map(z)[:, 0].mean(dim=0))
+        metrics = {**self.measured, **linear_probe(average, self.world)}
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / f"{self.name}.safetensors"
+            save_generator(average, file, dtype=torch.float16)
+            return shipped.register(
+                self.name,
+                file,
+                kind="generator",
+                command=typed_command(self.name),
+                seconds=self.clock.read(),
+                metrics={k: round(v, 4) for k, v in metrics.items()},
+                folder=self._folder,
+            )

@@ -1,0 +1,99 @@
+"""What compares a generator's picture with the world's true one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sat3d.data.world import PictureBatch
+from sat3d.generators import Rendering
+from sat3d.generators.renderer import Marched
+
+SMALL_PARTS = ("nose", "eyes", "eyebrows", "mouth", "moustache", "glasses")
+FAR = 3.17  # where the one-coloured background belongs, world units along the ray: behind every head
+
+
+@dataclass(frozen=True)
+class PictureLossWeights:
+    """Weigh the losses.
+
+    Args:
+        pixel: mean absolute difference of the picture.
+        square: mean squared difference of the picture.
+        gradient: mean absolute difference of neighbouring pixels' differences.
+        raw: mean absolute difference of the ray-marched picture to the halved true one.
+        depth: mean distance, along the rays, of the weights to the true surface. Without it surfaces stay fog for
+            thousands of steps, and eyes, mouths and glasses never come out of it.
+        small_parts: weight of a pixel of eyes, mouth, glasses and the like; others weigh 1.
+        background: weight of a pixel of the background.
+    """
+
+    pixel: float = 1.0
+    square: float = 2.0
+    gradient: float = 0.5
+    raw: float = 0.5
+    depth: float = 2.0
+    small_parts: float = 3.0
+    background: float = 0.5
+
+
+class PictureLoss(nn.Module):
+    """Compare a rendering with the true picture: pixels, gradients, and where along the rays the matter is.
+
+    Args:
+        parts: names of the segmentation's parts, the first of which is the background.
+        weights: of the terms.
+    """
+
+    importance: Tensor
+
+    def __init__(self, parts: tuple[str, ...], weights: PictureLossWeights) -> None:
+        super().__init__()
+        self.weights = weights
+        importance = [weights.small_parts if p in SMALL_PARTS else 1.0 for p in parts]
+        importance[0] = weights.background
+        self.register_buffer("importance", torch.tensor(importance), persistent=False)
+
+    def forward(self, rendering: Rendering, marched: Marched, batch: PictureBatch) -> dict[str, Tensor]:
+        """Return the weighted terms by name, each a scalar."""
+        w = self.weights
+        assert rendering.raw is not None
+        pixels = self.importance[batch.segmentation.long()].unsqueeze(1)
+        pixels = pixels / pixels.mean()
+        difference = rendering.image - batch.rgb
+        factor = batch.rgb.shape[-1] // rendering.raw.shape[-1]
+        raw = (rendering.raw - F.avg_pool2d(batch.rgb, factor)) * F.avg_pool2d(pixels, factor)
+        return {
+            "pixel": w.pixel * (difference.abs() * pixels).mean(),
+            "square": w.square * (difference.square() * pixels).mean(),
+            "gradient": w.gradient * gradient_difference(difference, pixels),
+            "raw": w.raw * raw.abs().mean(),
+            "depth": w.depth * depth_spread(marched, batch.depth, factor),
+        }
+
+
+def gradient_difference(difference: Float[Tensor, "b c h w"], pixels: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+    """Return the mean absolute horizontal and vertical gradient of a difference picture, weighted by pixel."""
+    across = (difference[..., 1:] - difference[..., :-1]).abs() * pixels[..., 1:]
+    down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * pixels[..., 1:, :]
+    return across.mean() + down.mean()
+
+
+def depth_spread(marched: Marched, depth: Float[Tensor, "b h w"], factor: int) -> Float[Tensor, ""]:
+    """Return the mean of Σ wᵢ·|tᵢ − d|: how far along its ray the weight lies from the true surface at d.
+
+    Weight that a ray lacks counts as half a unit away.
+
+    Args:
+        marched: weights and depths of the rays.
+        depth: true depth of every pixel, inf for background.
+        factor: how many pixels a ray stands for, a side.
+    """
+    true = F.avg_pool2d(torch.where(torch.isfinite(depth), depth, FAR).unsqueeze(1), factor).flatten(1).unsqueeze(-1)
+    middle = (marched.depths[..., 1:] + marched.depths[..., :-1]) / 2
+    away = (marched.weights * (middle - true).abs()).sum(-1)
+    return (away + 0.5 * (1 - marched.opacity.squeeze(-1))).mean()
