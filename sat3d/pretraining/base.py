@@ -192,10 +192,11 @@ class ObserverPretraining(LightningModule):
             self.load_exported()
 
     def validation_step(self, batch: PictureBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self.grade(batch, SOURCES[dataloader_idx])
+        with torch.autocast(self.device.type, enabled=False):  # graded as it will be used, in float32
+            self.grade(batch, SOURCES[dataloader_idx])
 
     def test_step(self, batch: PictureBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self.grade(batch, SOURCES[dataloader_idx])
+        self.validation_step(batch, batch_idx, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
         self._close("val")

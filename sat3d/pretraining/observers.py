@@ -78,14 +78,15 @@ class AttributePretraining(ObserverPretraining):
         self.meter(source, "accuracy").update((classes == truth.classes).float(), truth.graded)
         self.meter(source, "error").update((values - truth.values).abs(), truth.shows & continuous)
         everywhere = torch.ones_like(scores, dtype=torch.bool)
-        self.meter(source, "first").update(scores, everywhere)
-        self.meter(source, "second").update(scores.square(), everywhere)
+        self.meter(source, "first").update(scores.double(), everywhere)
+        self.meter(source, "second").update(scores.double().square(), everywhere)
 
     def summary(self, source: str) -> dict[str, float]:
         accuracy, error, first, second = (self.meter(source, name).compute() for name in self._meter_names)
-        mean, square = (torch.tensor([means[name] for name in self.observer.columns]) for means in (first, second))
-        spread = (square - mean.square()).clamp_min(1e-12).sqrt()
-        self.observer.column_std.copy_(spread)  # the last source's: the generator's, where there is one
+        if self.trainer.state.fn == "fit":  # it belongs to the result: a test of the result leaves it alone
+            spread = [max(second[name] - first[name] ** 2, 0.0) ** 0.5 for name in self.observer.columns]
+            # the last source's: the generator's, where there is one
+            self.observer.column_std.copy_(torch.tensor(spread).clamp_min(1e-3))
         categorical = [accuracy[a.name] for a in self.world.attributes if a.kind == "categorical" if a.name in accuracy]
         return {
             **{f"accuracy/{name}": value for name, value in accuracy.items()},

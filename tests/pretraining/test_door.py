@@ -98,13 +98,14 @@ def test_worlds_pictures_suffice(door, tmp_path):
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(door, tmp_path):
-    # 3 steps an epoch: the second run stops after one epoch, and goes on
-    steps = ("--trainer.max_steps=6", "--trainer.max_epochs=2", "--trainer.val_check_interval=3")
-    whole = door("fit", "judge", *steps, "--run.dir", str(tmp_path / "whole"))
-    scheduled = ("--trainer.max_steps=6", "--trainer.val_check_interval=3")
-    door("fit", "judge", *scheduled, "--trainer.max_epochs=1", "--run.dir", str(tmp_path / "half"))
-    last = str(tmp_path / "half" / "checkpoints" / "last.ckpt")
-    resumed = door("fit", "judge", *steps, "--run.dir", str(tmp_path / "rest"), "--ckpt_path", last)
+    # 3 steps an epoch, and a checkpoint in the middle of the second
+    steps = ("--trainer.max_steps=6", "--trainer.val_check_interval=6")
+    keep = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=4")
+    whole = door(
+        "fit", "judge", *steps, *keep, "--trainer.callbacks.save_top_k=-1", "--run.dir", str(tmp_path / "whole")
+    )
+    (middle,) = (tmp_path / "whole" / "checkpoints").glob("*step=4.ckpt")
+    resumed = door("fit", "judge", *steps, "--run.dir", str(tmp_path / "rest"), "--ckpt_path", str(middle))
     assert whole.trainer.global_step == resumed.trainer.global_step == 6
     for key, value in whole.model.observer.state_dict().items():
         assert torch.equal(value, resumed.model.observer.state_dict()[key]), key
