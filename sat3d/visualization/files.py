@@ -1,0 +1,69 @@
+"""Writing files that people look at: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+
+def to_uint8(images: Float[Tensor, "*b 3 h w"]) -> UInt8[np.ndarray, "*b h w 3"]:
+    """Turn pictures in [-1, 1] into bytes, channels last."""
+    scaled = images.detach().float().clamp(-1, 1).add(1).mul(127.5).round()
+    return scaled.byte().movedim(-3, -1).cpu().numpy()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, with its suffix, that takes its place when all went well.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> Path:
+    """Write a picture as PNG or JPEG, by the suffix."""
+    from PIL import Image
+
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary)
+    return Path(path)
+
+
+def write_clip(path: str | Path, frames: UInt8[np.ndarray, "t h w 3"], fps: int = 15) -> Path:
+    """Write frames as `.mp4` or endless `.gif`, by the suffix.
+
+    Raises:
+        ValueError: for another suffix.
+    """
+    import imageio.v2 as imageio
+
+    path = Path(path)
+    if path.suffix not in (".mp4", ".gif"):
+        raise ValueError(f"a clip is .mp4 or .gif, not {path.name!r}")
+    with replacing(path) as temporary:
+        if path.suffix == ".gif":
+            imageio.mimwrite(temporary, list(frames), duration=1000 / fps, loop=0)
+        else:
+            # The codec wants even sides; macro_block_size 2 pads by at most one pixel.
+            imageio.mimwrite(temporary, list(frames), fps=fps, macro_block_size=2, quality=8)
+    return path
