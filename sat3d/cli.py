@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from typing import get_type_hints
 
 from sat3d import __version__
 
@@ -82,7 +83,10 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb in COMMANDS:
         from jsonargparse import auto_cli
 
-        auto_cli(import_module(f"sat3d.commands.{verb}").main, args=rest, prog=f"lightning {verb}")
+        command = import_module(f"sat3d.commands.{verb}").main
+        # As strings they make jsonargparse import what stands under TYPE_CHECKING: seconds of torch for a help text.
+        command.__annotations__ = get_type_hints(command)
+        auto_cli(command, args=rest, prog=f"lightning {verb}")
     else:
         near = get_close_matches(verb, [*TRAINER_VERBS, *COMMANDS], n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"the verbs are {', '.join([*TRAINER_VERBS, *COMMANDS])}."
