@@ -108,15 +108,20 @@ class GeneratorRates:
     Args:
         position: the learned constant and position maps. They hold the places of things, and at the rate of the other
             weights heads stay smooth for thousands of steps; much above 0.05 colours and shapes suffer.
+        styles: the affine maps to styles, and the network from attributes to w. At a fifth of this rate all heads
+            look alike for long.
         mapping: the mapping network.
-        rest: convolutions, affine maps, decoder, super-resolution.
+        decoder: the decoder of plane features.
+        rest: convolutions, toRGB, super-resolution.
         floor: share of the rate that is left at the end.
         warmup: steps of linear warm-up.
     """
 
     position: float = 0.03
-    mapping: float = 4e-3
-    rest: float = 4e-3
+    styles: float = 0.02
+    mapping: float = 0.03
+    decoder: float = 4e-3
+    rest: float = 1e-2
     floor: float = 0.03
     warmup: int = 50
 
@@ -180,11 +185,10 @@ class GeneratorPretraining(LightningModule):
     # -- training -----------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        kinds: dict[str, list[nn.Parameter]] = {"position": [], "mapping": [], "rest": []}
+        kinds: dict[str, list[nn.Parameter]] = {}
         for name, p in self.named_parameters():
             if p.requires_grad:
-                place = name.endswith((".position", ".const"))
-                kinds["position" if place else "mapping" if ".mapping." in name else "rest"].append(p)
+                kinds.setdefault(_kind(name), []).append(p)
         groups = [{"params": ps, "lr": getattr(self.rates, kind)} for kind, ps in kinds.items()]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         steps = int(self.trainer.estimated_stepping_batches)
@@ -304,3 +308,14 @@ class GeneratorPretraining(LightningModule):
                 metrics={k: round(v, 4) for k, v in metrics.items()},
                 folder=self._folder,
             )
+
+
+def _kind(name: str) -> str:
+    """Tell which of `GeneratorRates` a parameter follows."""
+    if name.endswith((".position", ".const")):
+        return "position"
+    if ".affine." in name or name.startswith("from_attributes"):
+        return "styles"
+    if ".mapping." in name:
+        return "mapping"
+    return "decoder" if ".decoder." in name else "rest"

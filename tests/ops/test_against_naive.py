@@ -1,0 +1,128 @@
+"""The tensor functions against the papers' formulas, written as loops."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sat3d.ops import raymarch
+from sat3d.ops.camera import Camera
+from sat3d.ops.modulation import modulated_conv2d
+from sat3d.ops.resample import setup_filter, upsample2d
+from sat3d.ops.triplane import mean_plane_features, plane_axes
+
+
+def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_modulated_convolution_is_a_convolution_with_each_samples_own_weights(demodulate: bool) -> None:
+    x, weight, style = seeded(3, 4, 5, 5), seeded(6, 4, 3, 3, seed=1), seeded(3, 4, seed=2)
+    expected = []
+    for i in range(3):
+        own = weight * style[i, None, :, None, None]
+        if demodulate:
+            own = own / (own.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        expected.append(F.conv2d(x[i : i + 1], own, padding=1))
+    torch.testing.assert_close(modulated_conv2d(x, weight, style, demodulate=demodulate), torch.cat(expected))
+
+
+def test_modulated_convolution_has_the_right_gradients() -> None:
+    arguments = [seeded(2, 3, 4, 4).requires_grad_(), seeded(2, 3, 3, 3, seed=1), seeded(2, 3, seed=2).requires_grad_()]
+    assert torch.autograd.gradcheck(lambda x, w, s: modulated_conv2d(x, w, s, up_filter=setup_filter()), arguments)
+
+
+def test_half_precision_neither_overflows_nor_drifts() -> None:
+    x, weight, style = seeded(1, 8, 6, 6).float(), seeded(4, 8, 3, 3, seed=1).float() * 300, seeded(1, 8, seed=2).float() * 300
+    exact = modulated_conv2d(x, weight, style)
+    half = modulated_conv2d(x.half(), weight.half(), style.half())
+    assert half.isfinite().all()
+    torch.testing.assert_close(half.float(), exact, rtol=2e-2, atol=2e-2)
+
+
+def test_upsampling_inserts_zeros_and_filters() -> None:
+    x, taps = seeded(1, 1, 4, 3), (1.0, 3.0, 2.0, 0.5)
+    f = setup_filter(taps).double()
+    spread = torch.zeros(1, 1, 8, 6, dtype=torch.float64)
+    spread[..., ::2, ::2] = x
+    padded = F.pad(spread, (2, 1, 2, 1))
+    expected = torch.zeros_like(spread)
+    for i in range(8):
+        for j in range(6):
+            for a in range(4):
+                for b in range(4):  # a true convolution: the filter runs backwards
+                    expected[0, 0, i, j] += 4 * f[3 - a, 3 - b] * padded[0, 0, i + a, j + b]
+    torch.testing.assert_close(upsample2d(x, f), expected)
+
+
+def test_marching_and_compositing_follow_the_volume_rendering_sum() -> None:
+    sigma, features = seeded(1, 1, 6) * 4, seeded(1, 1, 6, 3, seed=1)
+    depths = torch.tensor([2.0, 2.1, 2.25, 2.5, 2.6, 3.0], dtype=torch.float64).reshape(1, 1, 6)
+    clear, colour, weights = 1.0, torch.zeros(3, dtype=torch.float64), []
+    for i in range(5):
+        density = math.log1p(math.exp(float(sigma[0, 0, i] + sigma[0, 0, i + 1]) / 2 - 1))
+        alpha = 1 - math.exp(-density * float(depths[0, 0, i + 1] - depths[0, 0, i]))
+        weights.append(clear * alpha)
+        colour += weights[-1] * (features[0, 0, i] + features[0, 0, i + 1]) / 2
+        clear *= 1 - alpha
+    ours = raymarch.march_weights(sigma, depths)
+    torch.testing.assert_close(ours[0, 0], torch.tensor(weights, dtype=torch.float64), rtol=1e-7, atol=1e-9)
+    composited = raymarch.composite(raymarch.sample_weights(ours), features)
+    torch.testing.assert_close(composited[0, 0], colour, rtol=1e-7, atol=1e-9)
+
+
+def test_compositing_unsorted_samples_equals_sorting_their_colours() -> None:
+    depths = seeded(2, 3, 7).abs() + 2
+    sigma, features = seeded(2, 3, 7, seed=1) * 5, seeded(2, 3, 7, 4, seed=2)
+    ordered, order = depths.sort(dim=-1)
+    weights = raymarch.march_weights(sigma.gather(-1, order), ordered)
+    gathered = features.gather(-2, order.unsqueeze(-1).expand(-1, -1, -1, 4))
+    expected = (weights.unsqueeze(-1) * (gathered[..., :-1, :] + gathered[..., 1:, :]) / 2).sum(-2)
+    torch.testing.assert_close(raymarch.composite(raymarch.sample_weights(weights, order), features), expected)
+
+
+def test_importance_samples_follow_the_weights() -> None:
+    depths = torch.linspace(2, 3, 21).reshape(1, 1, 21)
+    weights = torch.zeros(1, 1, 20)
+    weights[..., 12] = 1.0  # matter between depth 2.60 and 2.65
+    u = torch.linspace(0.001, 0.999, 400).reshape(1, 1, 400)
+    drawn = raymarch.importance_depths(depths, weights, u)
+    near = ((drawn > 2.5) & (drawn < 2.75)).float().mean()
+    assert float(near) > 0.9
+
+
+@pytest.mark.parametrize("convention", ["released", "corrected"])
+def test_plane_features_are_bilinear_in_the_planes_own_coordinates(convention: str) -> None:
+    # planes that hold their own coordinates give the projections back
+    side = 64
+    line = (torch.arange(side) + 0.5) / side * 2 - 1
+    v, u = torch.meshgrid(line, line, indexing="ij")
+    planes = torch.stack([u, v]).expand(1, 3, 2, side, side)
+    point = torch.tensor([[[0.2, -0.3, 0.11]]])
+    x, y, z = (point[0, 0] * 2).tolist()
+    seen = {"released": [(x, y), (x, z), (z, x)], "corrected": [(x, y), (x, z), (z, y)]}[convention]
+    expected = torch.tensor(seen).mean(dim=0)
+    torch.testing.assert_close(mean_plane_features(planes, plane_axes(convention), point, 1.0)[0, 0], expected)
+
+
+def test_a_pixel_on_the_optical_axis_looks_at_the_pivot() -> None:
+    pivot = torch.tensor([0.1, -0.05, 0.2])
+    camera = Camera.look_at(torch.tensor([0.4, -2.0]), torch.tensor([0.2, -0.3]), pivot=pivot, radius=2.7)
+    origins, directions = camera.rays(3)
+    torch.testing.assert_close(origins.norm(dim=-1), torch.full((2, 9), 2.7))
+    towards = F.normalize(pivot - origins[:, 4], dim=-1)
+    torch.testing.assert_close(directions[:, 4], towards)
+    again = Camera.from_label(camera.label())
+    assert torch.equal(again.cam2world, camera.cam2world)
+    # yaw > 0 stands at +x; pitch > 0 below; the top row of the picture looks higher than the bottom row
+    assert origins[0, 0, 0] > 0 and origins[0, 0, 1] < 0
+    assert (directions[:, 1, 1] > directions[:, 7, 1]).all()
+
+
+def test_a_camera_of_a_wrong_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="cam2world"):
+        Camera(torch.eye(4), torch.eye(3).expand(1, 3, 3))
+    with pytest.raises(ValueError, match="25"):
+        Camera.from_label(torch.zeros(2, 16))
