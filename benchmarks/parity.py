@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -64,7 +63,11 @@ def codes(generator: Generator, io: Recorded) -> Iterator[tuple[str, Tensor, Ten
     yield "ws_psi1", generator.map(io["z"], c), io["ws_psi1"]
     yield "ws_psi07", generator.map(io["z"], c, truncation=0.7), io["ws_psi07"]
     for name in (n for n in io if n.startswith("ws_psi07_cutoff")):
-        yield name, generator.map(io["z"], c, truncation=0.7, cutoff=int(name.removeprefix("ws_psi07_cutoff"))), io[name]
+        yield (
+            name,
+            generator.map(io["z"], c, truncation=0.7, cutoff=int(name.removeprefix("ws_psi07_cutoff"))),
+            io[name],
+        )
     yield "styles_raw", generator.styles(io["wplus"]), io["styles_raw"]
 
 

@@ -124,14 +124,19 @@ class StyleSpace:
         return found.start + channel
 
     def mask(
-        self, kinds: Iterable[str] = ("conv",), parts: Iterable[str] = ("backbone",), resolutions: Iterable[int] | None = None
+        self,
+        kinds: Iterable[str] = ("conv",),
+        parts: Iterable[str] = ("backbone",),
+        resolutions: Iterable[int] | None = None,
     ) -> Tensor:
         """Return a boolean mask (size,) of the channels of these kinds, parts and (if given) resolutions."""
         kinds, parts = set(kinds), set(parts)
         allowed = None if resolutions is None else set(resolutions)
         return torch.cat(
             [
-                torch.full((y.size,), y.kind in kinds and y.part in parts and (allowed is None or y.resolution in allowed))
+                torch.full(
+                    (y.size,), y.kind in kinds and y.part in parts and (allowed is None or y.resolution in allowed)
+                )
                 for y in self.layers
             ]
         )
@@ -208,7 +213,7 @@ class Generator(nn.Module):
             camera: 3-D only: one camera, or one for each code; `None` for a 2-D generator.
             noise: `const`, `none`, `random`, or a `torch.Generator` for random noise that can be repeated.
             neural_resolution: 3-D only: side of the picture that is ray-marched, pixels.
-            jitter: 3-D only: `midpoint` (deterministic) or a `torch.Generator` (the released networks' random sampling).
+            jitter: 3-D only: `midpoint` (deterministic), or a `torch.Generator` for random samples along the rays.
             features: layers whose activations are returned.
 
         Raises:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,9 +61,7 @@ class SuperResolution(nn.Module):
         resolution, inputs = options.input_resolution, features
         for i, (channels, up) in enumerate(zip(options.channels, options.up, strict=True)):
             resolution *= 2 if up else 1
-            block = SynthesisBlock(
-                inputs, channels, w_dim, resolution, 3, is_last=True, clamp=options.clamp, up=up
-            )
+            block = SynthesisBlock(inputs, channels, w_dim, resolution, 3, is_last=True, clamp=options.clamp, up=up)
             self.add_module(f"block{i}", block)
             inputs = channels
         self.resolution = resolution
@@ -295,12 +294,20 @@ class EG3D(StyledGenerator):
         return flat.unflatten(1, (3, self.options.plane_channels)), tuple(styles)
 
     def _trace(
-        self, planes: Tensor, sr_styles: Sequence[Tensor], cameras: Camera, side: int | None, jitter: Jitter, tap: FeatureTap
+        self,
+        planes: Tensor,
+        sr_styles: Sequence[Tensor],
+        cameras: Camera,
+        side: int | None,
+        jitter: Jitter,
+        tap: FeatureTap,
     ) -> tuple[Rendering, Marched]:
         side = side or self.options.neural_resolution
         rays = cameras.to(planes.device).to(planes.dtype).rays(side)
         marched: Marched = self.renderer(planes, self.decoder, *rays, jitter)
-        x, depth, opacity = (t.mT.unflatten(-1, (side, side)) for t in (marched.features, marched.depth, marched.opacity))
+        x, depth, opacity = (
+            rearrange(t, "b (h w) c -> b c h w", h=side) for t in (marched.features, marched.depth, marched.opacity)
+        )
         raw = x[:, :3]
         image = raw
         if self.superresolution is not None:

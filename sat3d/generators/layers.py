@@ -36,7 +36,9 @@ class FullyConnected(nn.Module):
         bias: initial bias.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, activate: bool = False, lr: float = 1.0, bias: float = 0.0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, activate: bool = False, lr: float = 1.0, bias: float = 0.0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
         self.bias = nn.Parameter(torch.full((outputs,), float(bias)))
@@ -105,7 +107,9 @@ class MappingNetwork(nn.Module):
         ws = x.unsqueeze(1).repeat(1, self.num_ws, 1)
         if truncation != 1:
             mean = self.w_avg.to(ws.dtype)
-            ws = torch.cat([mean.lerp(ws[:, :cutoff], truncation), ws[:, cutoff:] if cutoff is not None else ws[:, :0]], 1)
+            ws = torch.cat(
+                [mean.lerp(ws[:, :cutoff], truncation), ws[:, cutoff:] if cutoff is not None else ws[:, :0]], 1
+            )
         return ws
 
 
@@ -263,7 +267,9 @@ class SynthesisBlock(nn.Module):
             self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=self.up, **shared)  # type: ignore[arg-type]
         self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, **shared)  # type: ignore[arg-type]
         self.torgb = (
-            ToRGBLayer(outputs, rgb_channels, w_dim, resolution, clamp=clamp) if is_last or architecture == "skip" else None
+            ToRGBLayer(outputs, rgb_channels, w_dim, resolution, clamp=clamp)
+            if is_last or architecture == "skip"
+            else None
         )
         self.skip = ResidualSkip(inputs, outputs, taps) if architecture == "resnet" and not self.first else None
 

@@ -47,7 +47,9 @@ def from_official(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -
     elif name == "Generator":
         generator = StyleGAN2(_stylegan2_options(kwargs))
     else:
-        raise ValueError(f"class_name is {config['class_name']!r}; known are Generator (StyleGAN2) and TriPlaneGenerator (EG3D)")
+        raise ValueError(
+            f"class_name is {config['class_name']!r}; known are Generator (StyleGAN2) and TriPlaneGenerator (EG3D)"
+        )
     load_parameters(generator, state_dict)
     return generator.freeze()
 
@@ -140,4 +142,6 @@ def _superresolution(kwargs: Mapping[str, Any]) -> SuperResolutionOptions:
 
 def _cameras(rendering: Mapping[str, Any]) -> CameraDistribution:
     pivot = tuple(float(v) for v in rendering.get("avg_camera_pivot", (0.0, 0.0, 0.0)))
-    return CameraDistribution(pivot=(pivot[0], pivot[1], pivot[2]), radius=float(rendering.get("avg_camera_radius", 2.7)))
+    return CameraDistribution(
+        pivot=(pivot[0], pivot[1], pivot[2]), radius=float(rendering.get("avg_camera_radius", 2.7))
+    )

@@ -60,6 +60,23 @@ class Marched(NamedTuple):
     depths: Tensor
 
 
+class _Rays(NamedTuple):
+    """Hold rays (B, M, 3), their random numbers (B, M, S), and where they start and end: numbers, or (B, M, 1)."""
+
+    origins: Tensor
+    directions: Tensor
+    jitter: Tensor
+    u: Tensor
+    near: Tensor | float
+    far: Tensor | float
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> _Rays:
+        return _Rays(*(t if isinstance(t, float) else change(t) for t in self))  # type: ignore[arg-type]
+
+    def part(self, rays: slice) -> _Rays:
+        return self.each(lambda t: t[:, rays])
+
+
 class RayRenderer(nn.Module):
     """March rays through tri-planes.
 
@@ -100,24 +117,21 @@ class RayRenderer(nn.Module):
         if len(planes) not in (1, b):
             raise ValueError(f"{len(planes)} codes do not fit {b} cameras: give one code, or one for each camera")
         limits = self._limits(origins, directions)
-        rays = (origins, directions, *self._jitter(b, m, jitter, origins), *limits)
+        rays = _Rays(origins, directions, *self._jitter(b, m, jitter, origins), *limits)
         if len(planes) == 1 and b > 1:
             # Many views of one code are one picture with more rays: the planes are read where they are, not copied.
-            rays = tuple(t if isinstance(t, float) else t.reshape(1, b * m, t.shape[-1]) for t in rays)
+            rays = rays.each(lambda t: t.reshape(1, b * m, t.shape[-1]))
         o = self.options
         count = b * m // len(planes)
         samples = len(planes) * (o.depth_resolution + o.depth_resolution_importance)
         step = count if torch.is_grad_enabled() else max(1, o.max_samples // samples)
-        chunks = [
-            self._march(planes, decode, *(t if isinstance(t, float) else t[:, i : i + step] for t in rays))
-            for i in range(0, count, step)
-        ]
+        chunks = [self._march(planes, decode, rays.part(slice(i, i + step))) for i in range(0, count, step)]
         whole = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True))
         marched = Marched(*(t.reshape(b, m, t.shape[-1]) for t in whole))
         # The released networks clamp to the range of the whole batch, chunks of rays included.
         return marched._replace(depth=marched.depth.clamp(marched.depths.min(), marched.depths.max()))
 
-    def _limits(self, origins: Tensor, directions: Tensor) -> tuple[Tensor | float, ...]:
+    def _limits(self, origins: Tensor, directions: Tensor) -> tuple[Tensor | float, Tensor | float]:
         o = self.options
         if o.ray_start == "auto" or o.ray_end == "auto":
             return raymarch.fill_missed_rays(*raymarch.box_limits(origins, directions, o.box_warp))
@@ -137,18 +151,9 @@ class RayRenderer(nn.Module):
             raise ValueError(f"jitter is 'midpoint', a torch.Generator or two tensors, not {jitter!r}")
         return first.reshape(b, m, s).to(like), second.reshape(b, m, n).to(like)
 
-    def _march(
-        self,
-        planes: Tensor,
-        decode: Decode,
-        origins: Tensor,
-        directions: Tensor,
-        jitter: Tensor,
-        u: Tensor,
-        near: Tensor | float,
-        far: Tensor | float,
-    ) -> Marched:
-        depths = raymarch.stratified_depths(near, far, jitter, disparity=self.options.disparity)
+    def _march(self, planes: Tensor, decode: Decode, rays: _Rays) -> Marched:
+        origins, directions, u = rays.origins, rays.directions, rays.u
+        depths = raymarch.stratified_depths(rays.near, rays.far, rays.jitter, disparity=self.options.disparity)
         density, features = self._decode_along(planes, decode, origins, directions, depths)
         order: Tensor | None = None
         if u.shape[-1]:

@@ -189,7 +189,9 @@ class StyleGAN2(StyledGenerator):
     ) -> Rendering:
         """Make pictures of styles; see `Generator.synthesize`."""
         if camera is not None or neural_resolution is not None:
-            raise ValueError("camera and neural_resolution are for 3-D generators; this StyleGAN2 is 2-D: leave them out")
+            raise ValueError(
+                "camera and neural_resolution are for 3-D generators; this StyleGAN2 is 2-D: leave them out"
+            )
         tap = FeatureTap(features)
         image = self.synthesis(iter(self.style_space.split(s)), noise, tap, "synthesis")
         return Rendering(image, features=tap.close(self.style_space.names))

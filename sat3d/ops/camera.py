@@ -79,8 +79,8 @@ class Camera:
         return cls(_facing(pivot_ - origin, origin), intrinsics_from_fov(_vector(fov).to(yaw_).expand(len(yaw_))))
 
     @classmethod
-    def from_label(cls, label: Float[Tensor, "b 25"]) -> Camera:
-        """Read the 25-number camera label of EG3D: 16 cam2world, row by row, then 9 intrinsics."""
+    def from_label(cls, label: Tensor) -> Camera:
+        """Read EG3D's camera label (B, 25): 16 cam2world, row by row, then 9 intrinsics."""
         if label.ndim != 2 or label.shape[1] != LABEL_SIZE:
             raise ValueError(f"a camera label is (B, {LABEL_SIZE}), not {tuple(label.shape)}")
         return cls(label[:, :16].reshape(-1, 4, 4), label[:, 16:].reshape(-1, 3, 3))

@@ -62,9 +62,7 @@ def fill_missed_rays(near: Float[Tensor, "b m 1"], far: Float[Tensor, "b m 1"]) 
     return torch.where(hit, near, near[hit].min()), torch.where(hit, far, near[hit].max())
 
 
-def march_weights(
-    densities: Float[Tensor, "b m s"], depths: Float[Tensor, "b m s"]
-) -> Float[Tensor, "b m s1"]:
+def march_weights(densities: Float[Tensor, "b m s"], depths: Float[Tensor, "b m s"]) -> Float[Tensor, "b m s1"]:
     """Return the weights of the S − 1 intervals between neighbouring samples.
 
     The densities of neighbours are averaged first; then softplus(σ − 1)·δ is the optical depth of the interval.
@@ -120,9 +118,7 @@ def sample_weights(weights: Float[Tensor, "b m s1"], order: Tensor | None = None
     return v if order is None else torch.zeros_like(v).scatter(-1, order, v)
 
 
-def composite(
-    sample_weight: Float[Tensor, "b m s"], features: Float[Tensor, "b m s c"]
-) -> Float[Tensor, "b m c"]:
+def composite(sample_weight: Float[Tensor, "b m s"], features: Float[Tensor, "b m s c"]) -> Float[Tensor, "b m c"]:
     """Return Σ v·c along every ray."""
     return torch.matmul(sample_weight.unsqueeze(-2), features).squeeze(-2)
 

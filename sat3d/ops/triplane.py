@@ -13,8 +13,16 @@ PlaneConvention = Literal["released", "corrected"]
 _AXES: dict[str, list[list[list[float]]]] = {
     # Row r of an entry is the direction of that plane's r-th axis; features lie along the first two. The released
     # networks project on (x, y), (x, z) and (z, x): YZ is missing, and their weights depend on it.
-    "released": [[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 1], [0, 1, 0]], [[0, 0, 1], [1, 0, 0], [0, 1, 0]]],
-    "corrected": [[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 1], [0, 1, 0]], [[0, 0, 1], [0, 1, 0], [1, 0, 0]]],
+    "released": [
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[1, 0, 0], [0, 0, 1], [0, 1, 0]],
+        [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
+    ],
+    "corrected": [
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[1, 0, 0], [0, 0, 1], [0, 1, 0]],
+        [[0, 0, 1], [0, 1, 0], [1, 0, 0]],
+    ],
 }
 
 
@@ -25,7 +33,7 @@ def plane_axes(convention: PlaneConvention = "released") -> Float[Tensor, "3 3 3
         convention: `released`, planes (x,y), (x,z), (z,x) as the published checkpoints need them, or `corrected`,
             planes (x,y), (x,z), (z,y).
     """
-    return torch.tensor(_AXES[convention])
+    return torch.tensor(_AXES[convention], dtype=torch.float32)
 
 
 def project_to_planes(axes: Float[Tensor, "p 3 3"], points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b p n 2"]:

@@ -96,6 +96,7 @@ class ToyGeneratorConfig:
         with torch.no_grad():
             # Start from thin, even fog: with random densities rays end at once, or never.
             last = generator.decoder.net[2]
+            assert isinstance(last, FullyConnected)
             last.weight[0] *= 0.1
             last.bias[0] = 1 / self.density_gain
         return generator
@@ -195,14 +196,16 @@ class GeneratorPretraining(LightningModule):
 
         def rate(step: int) -> float:
             rise = min(1.0, (step + 1) / max(1, self.rates.warmup))
-            return rise * (self.rates.floor + (1 - self.rates.floor) * 0.5 * (1 + math.cos(math.pi * min(1, step / steps))))
+            return rise * (
+                self.rates.floor + (1 - self.rates.floor) * 0.5 * (1 + math.cos(math.pi * min(1, step / steps)))
+            )
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_fit_start(self) -> None:
         self.clock.start()
-        # Gradients of planes' empty corners are so small that their squares are subnormal, which costs CPUs a factor of ten.
+        # In the planes' empty corners squared gradients are subnormal numbers, which cost a CPU a factor of ten.
         torch.set_flush_denormal(True)
 
     def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
@@ -255,7 +258,11 @@ class GeneratorPretraining(LightningModule):
     def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
         steps = int(self.trainer.estimated_stepping_batches) if self.trainer.training else 0
         from_z = not self.trainer.training or self.global_step >= self.attribute_share * steps
-        w = self.average.map(batch.z)[:, 0] if from_z else self.from_attributes(self.world.features(batch.u).to(batch.rgb))
+        w = (
+            self.average.map(batch.z)[:, 0]
+            if from_z
+            else self.from_attributes(self.world.features(batch.u).to(batch.rgb))
+        )
         self._grade(batch, w)
 
     def test_step(self, batch: PictureBatch, batch_idx: int) -> None:

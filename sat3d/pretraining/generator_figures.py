@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from kornia.morphology import dilation
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, PearsonCorrCoef
@@ -19,12 +20,12 @@ class GeneratorFigures(nn.Module):
 
     Args:
         parts: names of the segmentation's parts, the first of which is the background.
-        dilation: pixels by which the head's mask is enlarged.
+        reach: pixels by which the head's mask is enlarged.
     """
 
-    def __init__(self, parts: tuple[str, ...], dilation: int = 2) -> None:
+    def __init__(self, parts: tuple[str, ...], reach: int = 2) -> None:
         super().__init__()
-        self.parts, self.dilation = parts, dilation
+        self.parts, self.reach = parts, reach
         self.whole, self.head = MeanMetric(), MeanMetric()
         self.by_part = nn.ModuleList(MeanMetric() for _ in parts)
         self.depth = PearsonCorrCoef()
@@ -34,8 +35,7 @@ class GeneratorFigures(nn.Module):
         assert rendering.depth is not None
         error = (rendering.image - batch.rgb).square().mean(dim=1)
         head = (batch.segmentation > 0).float().unsqueeze(1)
-        reach = 2 * self.dilation + 1
-        dilated = F.max_pool2d(head, reach, stride=1, padding=self.dilation).squeeze(1)
+        dilated = dilation(head, head.new_ones(2 * self.reach + 1, 2 * self.reach + 1)).squeeze(1)
         self.whole.update(error)
         self.head.update(error, dilated)
         for part, metric in enumerate(self.by_part):
@@ -72,7 +72,9 @@ def _psnr(mean_squared_error: Tensor) -> float:
 
 
 @torch.no_grad()
-def linear_probe(generator: Generator, world: HeadWorld, count: int = 4096, seed: int = 7, ridge: float = 1.0) -> dict[str, float]:
+def linear_probe(
+    generator: Generator, world: HeadWorld, count: int = 4096, seed: int = 7, ridge: float = 1.0
+) -> dict[str, float]:
     """Report how well a ridge regression reads the attributes' normal scores from z, from w and from s.
 
     A benchmark whose latent code told the attributes linearly would give the answer away.

@@ -159,8 +159,10 @@ def test_sample_i_depends_on_the_seed_and_i_alone() -> None:
     assert torch.equal(together[3:], stream.z([10**9]))
     assert torch.equal(stream.camera([2, 1]).cam2world[1], stream.camera([1]).cam2world[0])
     others = [CodeStream(6, 8, TOY_CAMERAS), CodeStream(5, 8, TOY_CAMERAS, "val")]
-    assert all(not torch.isclose(o.z(range(64))[:, :, None], stream.z(range(64))[:, None]).all(-1).any() for o in others)
+    assert all(
+        not torch.isclose(o.z(range(64))[:, :, None], stream.z(range(64))[:, None]).all(-1).any() for o in others
+    )
     z = stream.z(range(4000))
     assert z.mean().abs() < 0.02 and (z.std() - 1).abs() < 0.02
     u = stream.uniform(range(4000), 2)
-    assert 0 <= float(u.min()) and float(u.max()) < 1 and (u.mean(0) - 0.5).abs().max() < 0.03
+    assert float(u.min()) >= 0 and float(u.max()) < 1 and (u.mean(0) - 0.5).abs().max() < 0.03

@@ -35,7 +35,11 @@ def test_modulated_convolution_has_the_right_gradients() -> None:
 
 
 def test_half_precision_neither_overflows_nor_drifts() -> None:
-    x, weight, style = seeded(1, 8, 6, 6).float(), seeded(4, 8, 3, 3, seed=1).float() * 300, seeded(1, 8, seed=2).float() * 300
+    x, weight, style = (
+        seeded(1, 8, 6, 6).float(),
+        seeded(4, 8, 3, 3, seed=1).float() * 300,
+        seeded(1, 8, seed=2).float() * 300,
+    )
     exact = modulated_conv2d(x, weight, style)
     half = modulated_conv2d(x.half(), weight.half(), style.half())
     assert half.isfinite().all()
