@@ -179,6 +179,7 @@ class GeneratorPretraining(LightningModule):
             )
         self.generator = generator
         self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.average_from_attributes = copy.deepcopy(self.from_attributes).requires_grad_(False)
         self.figures = GeneratorFigures(self.world.parts)
         self.measured: dict[str, float] = {}
         self.clock = TrainingClock()
@@ -212,7 +213,7 @@ class GeneratorPretraining(LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         if self.global_step < self.attribute_share * steps:
-            w = self.from_attributes(self.world.features(batch.u).to(batch.rgb))
+            w = self.from_attributes(self._features(batch))
             following = self._following(random)
         else:
             w = self.generator.map(batch.z)[:, 0]
@@ -227,6 +228,9 @@ class GeneratorPretraining(LightningModule):
         self.log("train/loss", total, prog_bar=True, batch_size=len(batch))
         return total
 
+    def _features(self, batch: PictureBatch) -> Float[Tensor, "b f"]:
+        return self.world.features(batch.u).to(batch.rgb)
+
     def _following(self, random: torch.Generator) -> Float[Tensor, ""]:
         """Ask the mapping network for the w that the attributes give, on fresh codes."""
         z = torch.randn(self.mapping_batch, self.generator.z_dim, generator=random)
@@ -238,8 +242,12 @@ class GeneratorPretraining(LightningModule):
     def on_train_batch_end(self, *args: object) -> None:
         decay = min(self.ema, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
-            for mean, p in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                mean.lerp_(p, 1 - decay)
+            for average, trained in (
+                (self.average, self.generator),
+                (self.average_from_attributes, self.from_attributes),
+            ):
+                for mean, p in zip(average.parameters(), trained.parameters(), strict=True):
+                    mean.lerp_(p, 1 - decay)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["seconds"] = self.clock.read()
@@ -258,11 +266,7 @@ class GeneratorPretraining(LightningModule):
     def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
         steps = int(self.trainer.estimated_stepping_batches) if self.trainer.training else 0
         from_z = not self.trainer.training or self.global_step >= self.attribute_share * steps
-        w = (
-            self.average.map(batch.z)[:, 0]
-            if from_z
-            else self.from_attributes(self.world.features(batch.u).to(batch.rgb))
-        )
+        w = self.average.map(batch.z)[:, 0] if from_z else self.average_from_attributes(self._features(batch))
         self._grade(batch, w)
 
     def test_step(self, batch: PictureBatch, batch_idx: int) -> None:
