@@ -13,9 +13,9 @@ from torch import Tensor
 class IndexLoader:
     """Iterate over the sample numbers of endless epochs, and resume in the middle of one.
 
-    Epoch *e* holds the numbers e·epoch_size … (e+1)·epoch_size − 1. Lightning stores `state_dict` in its checkpoints; an
-    epoch that was cut short is gone on with, so a stopped run sees what the uninterrupted one would. Several processes
-    share an epoch in units of `unit` consecutive numbers: their numbers together are the single process's, each once.
+    Epoch *e* holds the numbers e·epoch_size … (e+1)·epoch_size − 1. Lightning stores `state_dict` in its checkpoints,
+    and an epoch that was cut short is gone on with, so a stopped run sees what the uninterrupted one would. Several
+    processes share an epoch in units of `unit` consecutive numbers: together they have the single process's, each once.
 
     Args:
         epoch_size: sample numbers in an epoch, all processes together.

@@ -137,12 +137,14 @@ def markdown(results: Mapping[str, TransferResult], share: float = 0.5) -> str:
     lines += ["", f"Gain / drift at strength 1, and gain at {share:g} × copy's drift, by attribute:", ""]
     lines += _table(
         ["attribute", *results],
-        [
-            [a, *("{gain:.2f} / {drift:.2f}, {gain_at_drift:.2f}".format(**cells[m, a]) for m in results)]
-            for a in attributes
-        ],
+        [[a, *(_cell(cells[m, a]) for m in results)] for a in attributes],
     )
     return "\n".join(lines) + "\n"
+
+
+def _cell(row: Mapping[str, float | str]) -> str:
+    gain, drift, read = (f"{float(row[key]):.2f}" for key in ("gain", "drift", "gain_at_drift"))
+    return f"{gain} / {drift}, {read}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -65,12 +65,12 @@ def planted(monkeypatch):
 
 
 def fit(tmp_path, **settings):
-    given = {"scorer": "pooled", "labeller": "pooled", "background": Background("none"), "preselect": None, "lr": 0.05}
+    given = {"scorer": "pooled", "labeller": "pooled", "background": Background("none"), "preselect": None, "lr": 0.1}
     model = SAT3D("planted", **{**given, **settings})
-    data = StyleCodeDataModule("planted", num_codes=256, num_cameras=1, batch_size=32, epoch_size=3200, val_size=128)
+    data = StyleCodeDataModule("planted", num_codes=128, num_cameras=1, batch_size=32, epoch_size=3200, val_size=128)
     trainer = Trainer(
         accelerator="cpu",
-        max_steps=300,
+        max_steps=120,
         logger=False,
         default_root_dir=tmp_path,
         enable_checkpointing=False,
