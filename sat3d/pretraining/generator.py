@@ -86,7 +86,7 @@ class ToyGeneratorConfig:
                     "normalize_z": False,
                 },
                 backbone=SynthesisOptions(self.channel_base, self.channel_max, position=True),
-                rendering=RenderingOptions(2.2, 3.2, self.samples, 0),
+                rendering=RenderingOptions(2.23, 3.13, self.samples, 0),
                 superresolution=SuperResolutionOptions(
                     self.neural_resolution, (self.superresolution_channels,), (True,)
                 ),

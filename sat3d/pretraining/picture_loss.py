@@ -14,7 +14,7 @@ from sat3d.generators import Rendering
 from sat3d.generators.renderer import Marched
 
 SMALL_PARTS = ("nose", "eyes", "eyebrows", "mouth", "moustache", "glasses")
-FAR = 3.17  # where the one-coloured background belongs, world units along the ray: behind every head
+BEHIND = -1.0  # colour of a ray that met nothing: the background is painted by the super-resolution
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class PictureLossWeights:
         pixel: mean absolute difference of the picture.
         square: mean squared difference of the picture.
         gradient: mean absolute difference of neighbouring pixels' differences.
-        raw: mean absolute difference of the ray-marched picture to the halved true one.
-        depth: mean distance, along the rays, of the weights to the true surface. Without it surfaces stay fog for
-            thousands of steps, and eyes, mouths and glasses never come out of it.
+        raw: mean absolute difference of the ray-marched picture to the halved true head before nothing.
+        depth: mean distance, along the rays, of the weights to the true surface, and difference of the opacity to the
+            head's mask. Without it surfaces stay fog for thousands of steps, and eyes, mouths and glasses never
+            come out of it.
         small_parts: weight of a pixel of eyes, mouth, glasses and the like; others weigh 1.
         background: weight of a pixel of the background.
     """
@@ -66,7 +67,8 @@ class PictureLoss(nn.Module):
         pixels = pixels / pixels.mean()
         difference = rendering.image - batch.rgb
         factor = batch.rgb.shape[-1] // rendering.raw.shape[-1]
-        raw = (rendering.raw - F.avg_pool2d(batch.rgb, factor)) * F.avg_pool2d(pixels, factor)
+        head = torch.where(batch.segmentation.unsqueeze(1) > 0, batch.rgb, BEHIND)
+        raw = (rendering.raw - F.avg_pool2d(head, factor)) * F.avg_pool2d(pixels, factor)
         return {
             "pixel": w.pixel * (difference.abs() * pixels).mean(),
             "square": w.square * (difference.square() * pixels).mean(),
@@ -84,16 +86,20 @@ def gradient_difference(difference: Float[Tensor, "b c h w"], pixels: Float[Tens
 
 
 def depth_spread(marched: Marched, depth: Float[Tensor, "b h w"], factor: int) -> Float[Tensor, ""]:
-    """Return the mean of Σ wᵢ·|tᵢ − d|: how far along its ray the weight lies from the true surface at d.
+    """Return the mean of Σ wᵢ·|tᵢ − d| + ½·|Σ wᵢ − m|: is the matter where the true surface is, and only there?
 
-    Weight that a ray lacks counts as half a unit away.
+    Both terms are in world units; d is the mean true depth of the pixels of a ray that show the head, and m their
+    share. Rays that show none have the second term alone.
 
     Args:
         marched: weights and depths of the rays.
         depth: true depth of every pixel, inf for background.
         factor: how many pixels a ray stands for, a side.
     """
-    true = F.avg_pool2d(torch.where(torch.isfinite(depth), depth, FAR).unsqueeze(1), factor).flatten(1).unsqueeze(-1)
+    head = torch.isfinite(depth)
+    share = F.avg_pool2d(head.to(marched.weights.dtype).unsqueeze(1), factor)
+    total = F.avg_pool2d(torch.where(head, depth, 0.0).unsqueeze(1), factor)
+    true, share = (t.flatten(1).unsqueeze(-1) for t in (total / share.clamp_min(1e-6), share))
     middle = (marched.depths[..., 1:] + marched.depths[..., :-1]) / 2
-    away = (marched.weights * (middle - true).abs()).sum(-1)
-    return (away + 0.5 * (1 - marched.opacity.squeeze(-1))).mean()
+    away = (marched.weights * (middle - true).abs()).sum(-1, keepdim=True) * (share > 0)
+    return (away + 0.5 * (marched.opacity - share).abs()).mean()

@@ -13,7 +13,7 @@ from sat3d.cli import main
 from sat3d.generators import Rendering, load_generator
 from sat3d.generators.renderer import Marched
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
-from sat3d.pretraining.picture_loss import FAR, depth_spread, gradient_difference
+from sat3d.pretraining.picture_loss import depth_spread, gradient_difference
 from sat3d.world import HeadWorld
 
 
@@ -22,13 +22,16 @@ def marched(weights: torch.Tensor, depths: torch.Tensor) -> Marched:
     return Marched(torch.zeros(*weights.shape[:2], 3), opacity, opacity, weights, depths)
 
 
-def test_depth_spread_is_the_mean_distance_of_the_weight_from_the_surface() -> None:
+def test_depth_spread_measures_matter_away_from_the_surface_and_off_the_head() -> None:
     depths = torch.tensor([2.2, 2.4, 2.6, 2.8]).expand(1, 4, 4)
     weights = torch.tensor([[0.5, 0.25, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).unsqueeze(0)
     true = torch.tensor([2.5, 2.5, 2.5, torch.inf]).reshape(1, 2, 2)
-    # middles 2.3, 2.5, 2.7; missing weight counts half a unit; background stands at FAR
-    expected = [0.5 * 0.2 + 0.25 * 0.5, 0.0, 0.5, FAR - 2.7]
+    # middles 2.3, 2.5, 2.7; then half of what the opacity misses or has too much
+    expected = [0.5 * 0.2 + 0.5 * 0.25, 0.0, 0.5, 0.5]
     assert float(depth_spread(marched(weights, depths), true, 1)) == pytest.approx(sum(expected) / 4, abs=1e-6)
+    # one ray for the four pixels: three quarters of it show a head at 2.5
+    one = marched(torch.tensor([[[0.0, 1.0, 0.0]]]), depths[:, :1])
+    assert float(depth_spread(one, true, 2)) == pytest.approx(0.5 * 0.25, abs=1e-6)
 
 
 def test_gradient_difference_is_that_of_neighbours() -> None:
