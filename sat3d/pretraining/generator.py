@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from sat3d import shipped
 from sat3d.data.world import PictureBatch
@@ -141,6 +143,8 @@ class GeneratorPretraining(LightningModule):
         weights: of the losses.
         attribute_share: share of the steps that learn from the attributes.
         mapping_batch: codes a step on which the mapping network follows, during that part.
+        mapping_steps: batches of four times as many codes on which the mapping network alone catches up at the end of
+            that part. Pictures are then as sharp as from the attributes only if it does: this is cheap, they are not.
         ema: decay of the averaged weights, which are what is graded and exported.
         init: a generator to continue from (a shipped name or file); its sizes replace `config`.
         export: where the result goes.
@@ -155,6 +159,7 @@ class GeneratorPretraining(LightningModule):
         weights: PictureLossWeights | None = None,
         attribute_share: float = 2 / 3,
         mapping_batch: int = 512,
+        mapping_steps: int = 2500,
         ema: float = 0.998,
         init: str | None = None,
         export: ExportConfig | None = None,
@@ -164,7 +169,9 @@ class GeneratorPretraining(LightningModule):
         if not 0 <= attribute_share < 1:
             raise ValueError(f"attribute_share lies in [0, 1), not at {attribute_share}")
         self.name, self.rates, self.ema, self.seed = name, rates or GeneratorRates(), ema, seed
-        self.attribute_share, self.mapping_batch = attribute_share, mapping_batch
+        self.attribute_share, self.mapping_batch, self.mapping_steps = attribute_share, mapping_batch, mapping_steps
+        self.caught_up = False
+        self.strict_loading = False
         self.export = export or ExportConfig()
         self.world = HeadWorld()
         self.loss = PictureLoss(self.world.parts, weights or PictureLossWeights())
@@ -209,13 +216,20 @@ class GeneratorPretraining(LightningModule):
         # In the planes' empty corners squared gradients are subnormal numbers, which cost a CPU a factor of ten.
         torch.set_flush_denormal(True)
 
+    @property
+    def _learns_from_attributes(self) -> bool:
+        """Whether w still comes from the attributes. Graded outside a fit, it never does."""
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        return fitting and self.global_step < self.attribute_share * int(self.trainer.estimated_stepping_batches)
+
     def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
-        steps = int(self.trainer.estimated_stepping_batches)
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        if self.global_step < self.attribute_share * steps:
+        if self._learns_from_attributes:
             w = self.from_attributes(self._features(batch))
             following = self._following(random)
         else:
+            if not self.caught_up:
+                self._catch_up()
             w = self.generator.map(batch.z)[:, 0]
             following = w.new_zeros(())
         s = self.generator.styles(w.unsqueeze(1).expand(-1, self.generator.num_ws, -1))
@@ -231,9 +245,28 @@ class GeneratorPretraining(LightningModule):
     def _features(self, batch: PictureBatch) -> Float[Tensor, "b f"]:
         return self.world.features(batch.u).to(batch.rgb)
 
-    def _following(self, random: torch.Generator) -> Float[Tensor, ""]:
+    def _catch_up(self) -> None:
+        """Train the mapping network alone until it gives the w that the attributes give, once."""
+        mapping = self.generator.backbone.mapping
+        optimizer = torch.optim.Adam(mapping.parameters(), lr=self.rates.mapping, betas=(0.9, 0.99))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.mapping_steps))
+        quiet = self.trainer.progress_bar_callback is None
+        with torch.enable_grad():
+            for step in (bar := tqdm(range(self.mapping_steps), desc="mapping follows", disable=quiet)):
+                random = torch.Generator().manual_seed(self.seed * 1_000_003 + 10**9 + step)
+                loss = self._following(random, 4)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                if step % 50 == 0:
+                    bar.set_postfix(difference=f"{float(loss.detach()):.4f}")
+        self.average.backbone.mapping.load_state_dict(mapping.state_dict())
+        self.caught_up = True
+
+    def _following(self, random: torch.Generator, batches: int = 1) -> Float[Tensor, ""]:
         """Ask the mapping network for the w that the attributes give, on fresh codes."""
-        z = torch.randn(self.mapping_batch, self.generator.z_dim, generator=random)
+        z = torch.randn(batches * self.mapping_batch, self.generator.z_dim, generator=random)
         features = self.world.features(self.world.coordinates(z)).float().to(self.device)
         with torch.no_grad():
             target = self.from_attributes(features)
@@ -251,9 +284,11 @@ class GeneratorPretraining(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["seconds"] = self.clock.read()
+        checkpoint["caught_up"] = self.caught_up
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.clock.seconds = float(checkpoint.get("seconds", 0.0))
+        self.caught_up = bool(checkpoint.get("caught_up", False))
 
     # -- grading ------------------------------------------------------------------------------------------------------
 
@@ -264,13 +299,14 @@ class GeneratorPretraining(LightningModule):
             self.average = copy.deepcopy(exported)
 
     def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
-        steps = int(self.trainer.estimated_stepping_batches) if self.trainer.training else 0
-        from_z = not self.trainer.training or self.global_step >= self.attribute_share * steps
-        w = self.average.map(batch.z)[:, 0] if from_z else self.average_from_attributes(self._features(batch))
-        self._grade(batch, w)
+        early = self._learns_from_attributes
+        self._grade(batch, self.average_from_attributes(self._features(batch)) if early else self._mapped(batch))
 
     def test_step(self, batch: PictureBatch, batch_idx: int) -> None:
-        self._grade(batch, self.average.map(batch.z)[:, 0])
+        self._grade(batch, self._mapped(batch))
+
+    def _mapped(self, batch: PictureBatch) -> Tensor:
+        return self.average.map(batch.z)[:, 0]
 
     def _grade(self, batch: PictureBatch, w: Tensor) -> None:
         s = self.average.styles(w.unsqueeze(1).expand(-1, self.average.num_ws, -1))

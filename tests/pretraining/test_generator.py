@@ -101,6 +101,8 @@ def test_a_run_through_the_door_learns_exports_and_is_graded_again(tmp_path: Pat
         "--config", "experiments/pretraining/toyfaces64.yaml",
         "--model.init_args.config", json.dumps(small),
         "--model.init_args.name", "small",
+        "--model.init_args.mapping_steps", "20",
+        "--model.init_args.mapping_batch", "64",
         "--model.init_args.export.folder", str(tmp_path / "checkpoints"),
         "--data.init_args.root", str(tmp_path / "world"),
         "--data.init_args.count", "64",
