@@ -88,11 +88,15 @@ def edit_rows(editor: Editor, pairs: PairBatch, attributes: Sequence[str], stren
 
 @torch.no_grad()
 def differing_rows(generator: Generator, scorer: Any, pairs: PairBatch, attributes: Sequence[str]) -> torch.Tensor:
-    """Return for every attribute the first pair that differs in it by half or more, else the pair that differs most."""
+    """Return for every attribute a pair that differs in it by half or more, else the pair that differs most.
+
+    The search for attribute *i* starts at pair *i*, so that rows show different heads.
+    """
     scores = [scorer(generator.synthesize(s, camera=pairs.camera).image) for s in (pairs.source, pairs.reference)]
     distances = torch.stack([scorer.distance(*scores, name) for name in attributes])
     enough = (distances >= 0.5) | (distances == distances.amax(1, keepdim=True))
-    return enough.float().argmax(1)
+    rows = [(int(row.roll(-i).float().argmax()) + i) % len(row) for i, row in enumerate(enough)]
+    return torch.tensor(rows, device=enough.device)
 
 
 def _show(trainer: Trainer, picture: np.ndarray) -> None:

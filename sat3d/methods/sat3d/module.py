@@ -61,7 +61,8 @@ class SAT3D(LightningModule):
         probe_codes: codes on which pre-selection and balancing are measured, before training.
         balance: draw rare attributes about as often as common ones.
         background: uninterested region.
-        distance: between scores: `l1`, `kl` or `cosine`.
+        distance: between scores: `l1`, `kl` or `cosine`. Where scores are confident, a small mask hardly moves them and
+            the gradient of `l1` vanishes; that of `kl` does not.
         loss_weights: weights of the losses.
         min_distance: pairs count for attributes in which they differ by at least this.
         two_targets: probability of a second attribute in the target set.
