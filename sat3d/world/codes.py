@@ -31,7 +31,7 @@ class CodeMap:
     """
 
     def __init__(
-        self, correlations: Floats, seed: int = 0, rounds: int = 2, bend: float = 0.62, width: int = 32
+        self, correlations: Floats, seed: int = 0, rounds: int = 1, bend: float = 0.76, width: int = 32
     ) -> None:
         self.correlations = np.asarray(correlations, dtype=np.float64)
         self.size = n = len(self.correlations)
@@ -48,6 +48,10 @@ class CodeMap:
             for turned, read in ((order[: n // 2], order[n // 2 :]), (order[n // 2 :], order[: n // 2])):
                 pairs = turned[: len(turned) // 2 * 2].reshape(-1, 2)
                 self._rotations.append(_Rotation(pairs, read, random, bend, width))
+                if len(turned) % 2:  # the one without a partner turns with one of the others
+                    pair = np.array([turned[-1], read[0]])
+                    rest = np.setdiff1d(order, pair)
+                    self._rotations.append(_Rotation(pair.reshape(1, 2), rest, random, bend, width))
 
     def normal(self, z: Floats) -> Floats:
         """Map codes (B, n) to correlated normal scores (B, n)."""
