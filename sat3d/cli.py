@@ -87,7 +87,7 @@ def dispatch(args: Sequence[str]) -> None:
         command = import_module(f"sat3d.commands.{verb}").main
         # As strings they make jsonargparse import what stands under TYPE_CHECKING: seconds of torch for a help text.
         command.__annotations__ = get_type_hints(command)
-        auto_cli(command, args=rest, prog=f"lightning {verb}")
+        auto_cli(command, args=rest, prog=f"lightning {verb}", as_positional=False)
     else:
         near = get_close_matches(verb, [*TRAINER_VERBS, *COMMANDS], n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"the verbs are {', '.join([*TRAINER_VERBS, *COMMANDS])}."
