@@ -27,8 +27,7 @@ class PictureLossWeights:
         gradient: mean absolute difference of neighbouring pixels' differences.
         raw: mean absolute difference of the ray-marched picture to the halved true head before nothing.
         depth: mean distance, along the rays, of the weights to the true surface, and difference of the opacity to the
-            head's mask. Without it surfaces stay fog for thousands of steps, and eyes, mouths and glasses never
-            come out of it.
+            head's mask. Fitting one head for 195 steps, an earlier form of it gave 21.2 dB and none 17.3 dB.
         small_parts: weight of a pixel of eyes, mouth, glasses and the like; others weigh 1.
         background: weight of a pixel of the background.
     """
