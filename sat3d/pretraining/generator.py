@@ -109,8 +109,9 @@ class GeneratorRates:
     """Set Adam's learning rates by what a weight is; all follow one warm-up and half a cosine.
 
     Args:
-        position: the learned constant and position maps, which hold the places of things. Fitting one head for 195 steps,
-            0.05 with 7e-3 for the rest gave 20.0 dB and one rate of 0.015 for all 17.4 dB; 0.1 and 0.2 were no better.
+        position: the learned constant and position maps, which hold the places of things. Fitting one head for 195
+            steps, 0.05 with 7e-3 for the rest gave 20.0 dB, one rate of 0.015 for all 17.4 dB; 0.1 and 0.2 were no
+            better.
         styles: the affine maps to styles, and the network from attributes to w. On all heads, 250 steps, the rest at
             4e-3: 17.9 dB with 0.02, 16.4 dB with 4e-3. One run each.
         mapping: the mapping network.
