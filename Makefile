@@ -14,7 +14,7 @@ help: ## print this list
 
 setup: $(INSTALLED) ## make .venv and install the package with everything it needs
 
-demo: setup ## from nothing to an edit grid, an orbit clip and a metrics table, in minutes
+demo: setup ## from nothing to an edit grid, an orbit clip and a metrics table
 	lightning fit --config experiments/toyfaces/demo.yaml
 	lightning test --config experiments/toyfaces/demo.yaml --ckpt_path last
 
