@@ -13,25 +13,25 @@ _EDGE = 1e-7  # how near a uniform coordinate may come to 0 or 1
 class CodeMap:
     """Map standard normal codes to uniform coordinates with given correlations, and back.
 
-    Each round rotates pairs of coordinates in their plane, by angles that a fixed random network reads off the *other*
-    coordinates. Given those, a rotation keeps the standard normal distribution, and it is undone by reading the same
-    angles again: so `g(z)` is standard normal if `z` is, exactly, and invertible. Normal scores are then `x = L g`
-    with `L Lᵀ` the correlation matrix, and coordinates `u = Φ(x)`. The angles' spread sets how non-linear the map is:
-    with angles of standard deviation `bend`, one rotation leaves a linear probe R² = exp(-bend²).
+    Each round rotates pairs of coordinates in their plane, by angles proportional to a fixed random combination of
+    *other* coordinates. Given those, a rotation keeps the standard normal distribution, and it is undone by reading the
+    same angles again: so `g(z)` is standard normal if `z` is, exactly, and invertible. Normal scores are then
+    `x = L g` with `L Lᵀ` the correlation matrix, and coordinates `u = Φ(x)`. The angles' spread sets how non-linear
+    the map is: with angles of standard deviation `bend`, one rotation leaves a linear probe R² = exp(-bend²).
 
     Args:
         correlations: positive definite matrix with ones on its diagonal, (n, n).
-        seed: of the fixed networks.
+        seed: of the couplings.
         rounds: how many times every coordinate is rotated.
         bend: standard deviation of the angles, radians.
-        width: hidden units of a network.
+        reads: how many other coordinates make an angle.
 
     Raises:
         ValueError: if the matrix is not a positive definite correlation matrix of at least four coordinates.
     """
 
     def __init__(
-        self, correlations: Floats, seed: int = 0, rounds: int = 1, bend: float = 0.76, width: int = 32
+        self, correlations: Floats, seed: int = 0, rounds: int = 1, bend: float = 0.72, reads: int = 2
     ) -> None:
         self.correlations = np.asarray(correlations, dtype=np.float64)
         self.size = n = len(self.correlations)
@@ -47,11 +47,11 @@ class CodeMap:
             order = random.permutation(n)
             for turned, read in ((order[: n // 2], order[n // 2 :]), (order[n // 2 :], order[: n // 2])):
                 pairs = turned[: len(turned) // 2 * 2].reshape(-1, 2)
-                self._rotations.append(_Rotation(pairs, read, random, bend, width))
+                self._rotations.append(_Rotation(pairs, read, random, bend, reads))
                 if len(turned) % 2:  # the one without a partner turns with one of the others
                     pair = np.array([turned[-1], read[0]])
                     rest = np.setdiff1d(order, pair)
-                    self._rotations.append(_Rotation(pair.reshape(1, 2), rest, random, bend, width))
+                    self._rotations.append(_Rotation(pair.reshape(1, 2), rest, random, bend, reads))
 
     def normal(self, z: Floats) -> Floats:
         """Map codes (B, n) to correlated normal scores (B, n)."""
@@ -69,24 +69,19 @@ class CodeMap:
 
 
 class _Rotation:
-    """Turn pairs of coordinates, in place, by angles that depend on the coordinates in `read`."""
+    """Turn pairs of coordinates, in place, by angles that depend on some of the coordinates in `read`."""
 
     def __init__(
-        self, pairs: np.ndarray, read: np.ndarray, random: np.random.RandomState, bend: float, width: int
+        self, pairs: np.ndarray, read: np.ndarray, random: np.random.RandomState, bend: float, reads: int
     ) -> None:
-        self.pairs, self.read = pairs, read
-        self._first = random.standard_normal((len(read), width)) * (1.2 / np.sqrt(len(read)))
-        self._shift = random.standard_normal(width) * 0.7
-        self._second = random.standard_normal((width, len(pairs)))
-        angles = self._angles(random.standard_normal((4096, max(pairs.max(), read.max()) + 1)))
-        self._mean, self._scale = angles.mean(0), bend / angles.std(0)
-
-    def _angles(self, g: Floats) -> Floats:
-        return np.asarray(np.tanh(g[:, self.read] @ self._first + self._shift) @ self._second)
+        self.pairs = pairs
+        self.read = np.stack([random.permutation(read)[:reads] for _ in pairs])
+        weights = random.standard_normal(self.read.shape)
+        self.weights = bend * weights / np.linalg.norm(weights, axis=1, keepdims=True)
 
     def turn(self, g: Floats, sign: float) -> None:
         """Rotate by the angles (sign 1) or back (sign -1)."""
-        angles = sign * self._scale * (self._angles(g) - self._mean)
+        angles = sign * (g[:, self.read] * self.weights).sum(-1)
         cos, sin = np.cos(angles), np.sin(angles)
         a, b = g[:, self.pairs[:, 0]], g[:, self.pairs[:, 1]]
         g[:, self.pairs[:, 0]], g[:, self.pairs[:, 1]] = cos * a - sin * b, sin * a + cos * b

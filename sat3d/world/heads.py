@@ -19,7 +19,7 @@ from sat3d.world.codes import CodeMap, counted_uniform, normal_from_uniform, uni
 
 PIVOT, RADIUS, FOV = (0.0, 0.0, 0.0), 2.7, 30.0
 YAW, PITCH = (-0.8, 0.8), (-0.35, 0.35)
-VERSION = 2
+VERSION = 3
 """Raised when pictures change, so that pictures kept on disk are made anew."""
 _MARGIN = 1e-4  # an edited continuous attribute keeps this far from the ends, where normal scores are infinite
 

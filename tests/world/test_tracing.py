@@ -81,7 +81,7 @@ def test_pictures_are_deterministic_and_independent_of_the_batch(world):
 
 
 def test_supersampling_averages_finer_rays(world):
-    z, camera = world.sample(2, range(3))
+    z, camera = world.sample(2, range(12))
     u = world.coordinates(z)
     fine = world.render(u, camera, resolution=64, supersampling=1).rgb
     coarse = world.render(u, camera, resolution=32, supersampling=2).rgb
