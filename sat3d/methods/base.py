@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +24,7 @@ from sat3d.generators import Generator
 WEIGHTS, CARD = "editor.safetensors", "card.json"
 
 
-class Editor(nn.Module):
+class Editor(nn.Module, ABC):
     """Move codes of one space so that an attribute changes.
 
     Subclasses implement `_edit` and `config`. Strength 0 returns the codes bit by bit, whatever the subclass does.
@@ -84,10 +86,11 @@ class Editor(nn.Module):
         edited = self._edit(codes, names, amount, reference, values)
         return torch.where(amount == 0, codes, edited)
 
+    @abstractmethod
     def _edit(
         self, codes: Tensor, attributes: list[str], strength: Tensor, reference: Tensor | None, values: Tensor | None
     ) -> Tensor:
-        raise NotImplementedError
+        """Move codes; strengths broadcast against them."""
 
     # On disk ----------------------------------------------------------------------------------------------------------
 
@@ -130,11 +133,7 @@ class Editor(nn.Module):
     @classmethod
     def restore(cls, card: Mapping[str, Any], tensors: Mapping[str, Tensor], generator: Generator | None) -> Self:
         """Rebuild an editor from its card and tensors, and check that it belongs to a generator."""
-        path = str(card["editor"])
-        module, _, name = path.rpartition(".")
-        if not module.startswith("sat3d.methods."):
-            raise ValueError(f"editor: the card names {path}, which is no editor of this package")
-        editor = cast(Self, getattr(import_module(module), name)(**card["config"]))
+        editor = cast(Self, _editor_class(str(card["editor"]))(**card["config"]))
         editor.load_state_dict(dict(tensors))
         editor.card = dict(card)
         if generator is not None and generator.hash != card["generator"]["hash"]:
@@ -144,6 +143,19 @@ class Editor(nn.Module):
                 f"{generator.name!r} (hash {generator.hash[:12]}); take that one, or train an editor on this"
             )
         return editor.eval()
+
+
+def _editor_class(path: str) -> type[Editor]:
+    """Find an editor by its dotted path. A file may name what runs, but never make anything be imported but methods."""
+    module, _, name = path.rpartition(".")
+    if module.startswith("sat3d.methods."):
+        import_module(module)
+    found = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, Editor)):
+        raise ValueError(
+            f"editor: the card names {path}, which is no editor of this package; import your own module before loading"
+        )
+    return found
 
 
 def load_editor(path: str | Path, generator: Generator | None = None) -> Editor:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
+from kornia.filters import filter2d
+from kornia.filters.kernels import get_pascal_kernel_2d
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,9 @@ class Augmentation:
         if self.shift:
             rgb, segmentation = self._shifted(rgb, segmentation, random)
         if self.blur:
-            kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=device).div(16)
-            weight = (kernel[:, None] * kernel).expand(3, 1, 5, 5)
             share = self.blur * (2 * uniform(count, 1, 1, 1) - 1).clamp_min(0)
-            rgb = torch.lerp(rgb, conv2d(pad(rgb, (2, 2, 2, 2), mode="replicate"), weight, groups=3), share)
+            blurred = filter2d(rgb, get_pascal_kernel_2d(5, device=device)[None], border_type="replicate")
+            rgb = torch.lerp(rgb, blurred, share)
         if self.tint:
             change = (2 * uniform(2, count, 3, 1, 1) - 1) * self.tint
             rgb = rgb * (1 + change[0]) + change[1]

@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ class TrainingClock:
         return self.seconds + time.monotonic() - self.started
 
 
-class ObserverPretraining(LightningModule):
+class ObserverPretraining(LightningModule, ABC):
     """Train one observer on pictures whose truth is known, grade it, and export it in half precision.
 
     Subclasses make ``self.observer``, return a loss from ``loss`` and update ``self.meter(source, name)`` in ``grade``.
@@ -113,25 +114,25 @@ class ObserverPretraining(LightningModule):
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def make_observer(self) -> nn.Module:
         """Build the network to train."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_meters(self) -> nn.ModuleDict:
         """Build the metrics of one source of pictures."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, batch: PictureBatch, rgb: Tensor, segmentation: Tensor) -> Tensor:
         """Return the loss of a batch; ``rgb`` and ``segmentation`` are its changed pictures."""
-        raise NotImplementedError
 
+    @abstractmethod
     def grade(self, batch: PictureBatch, source: str) -> None:
         """Add a held-out batch to the metrics of its source."""
-        raise NotImplementedError
 
+    @abstractmethod
     def summary(self, source: str) -> dict[str, float]:
         """Return the figures of one source, after all its batches."""
-        raise NotImplementedError
 
     def state_to_export(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors and the configuration to store."""

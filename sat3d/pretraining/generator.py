@@ -165,7 +165,7 @@ class GeneratorPretraining(LightningModule):
         weights: PictureLossWeights | None = None,
         attribute_share: float = 2 / 3,
         mapping_batch: int = 512,
-        mapping_steps: int = 16_000,
+        mapping_steps: int = 30_000,
         ema: float = 0.998,
         init: str | None = None,
         export: ExportConfig | None = None,
@@ -203,7 +203,7 @@ class GeneratorPretraining(LightningModule):
         kinds: dict[str, list[nn.Parameter]] = {}
         for name, p in self.named_parameters():
             if p.requires_grad:
-                kinds.setdefault(_kind(name), []).append(p)
+                kinds.setdefault(rate_kind(name), []).append(p)
         groups = [{"params": ps, "lr": getattr(self.rates, kind)} for kind, ps in kinds.items()]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         steps = int(self.trainer.estimated_stepping_batches)
@@ -369,7 +369,7 @@ class GeneratorPretraining(LightningModule):
             )
 
 
-def _kind(name: str) -> str:
+def rate_kind(name: str) -> str:
     """Tell which of `GeneratorRates` a parameter follows."""
     if name.endswith((".position", ".const")):
         return "position"

@@ -1,10 +1,11 @@
 import json
+import sys
 
 import pytest
 import torch
 
 from sat3d.generators import tiny_generator
-from sat3d.methods import MaskEditor, load_editor
+from sat3d.methods import Editor, MaskEditor, load_editor
 
 
 @pytest.fixture
@@ -67,6 +68,30 @@ def test_card_cannot_name_foreign_code(editor, tmp_path):
     (folder / "card.json").write_text(json.dumps({**card, "editor": "subprocess.Popen"}))
     with pytest.raises(ValueError, match=r"subprocess\.Popen"):
         load_editor(folder)
+    (folder / "card.json").write_text(json.dumps({**card, "editor": "this.Editor"}))
+    with pytest.raises(ValueError, match="import your own module"):
+        load_editor(folder)
+    assert "this" not in sys.modules  # a module that the standard library has, and that prints when imported
+
+
+class Doubling(Editor):
+    """An editor that a user wrote in a module of his own."""
+
+    def _edit(self, codes, attributes, strength, reference, values):
+        return codes * (1 + strength)
+
+
+def test_an_editor_of_your_own_is_loaded_once_its_module_is_imported(tmp_path):
+    generator = tiny_generator(0)
+    Doubling(["hat"]).save(tmp_path / "editor", generator)
+    loaded = load_editor(tmp_path / "editor", generator)
+    assert isinstance(loaded, Doubling)
+    assert torch.equal(loaded.edit(torch.ones(1, 3), "hat"), torch.full((1, 3), 2.0))
+
+
+def test_an_editor_that_does_not_edit_cannot_be_made():
+    with pytest.raises(TypeError, match="_edit"):
+        Editor(["hat"])
 
 
 def test_unwritable_folder_leaves_nothing(editor, tmp_path):
