@@ -1,0 +1,63 @@
+"""What is shipped is as good as its card says, within what a small sample allows."""
+
+import json
+import math
+
+import pytest
+
+from sat3d.commands.configs import experiments_folder
+from sat3d.commands.trainer import SatCLI
+from sat3d.shipped import manifest
+
+pytest.importorskip("numba")
+PICTURES = 128
+OBSERVERS = {  # test figure → a floor; figures are asked for in the names of the manifest
+    "clip": {"generator/mean": 0.85},
+    "labeller": {"world/accuracy/categorical": 0.95, "generator/accuracy/categorical": 0.92},
+    "judge": {"world/accuracy/categorical": 0.95, "generator/accuracy/categorical": 0.92},
+    "parser": {"generator/iou/mean": 0.8},
+    "identity": {"generator/auc": 0.9},
+}
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """Run `lightning test` on what is shipped, on the first held-out pictures."""
+    folder = tmp_path_factory.mktemp("shipped")
+
+    def run(name, *more):
+        if name not in manifest():
+            pytest.skip(f"checkpoints lack {name}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("SAT3D_CACHE", str(folder))
+            cli = SatCLI.open(
+                [
+                    *("test", "--config", str(experiments_folder() / "pretraining" / f"{name}.yaml")),
+                    *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
+                    *("--data.init_args.count=128", f"--data.init_args.val_count={PICTURES}"),
+                    *(f"--data.init_args.test_count={PICTURES}", *more),
+                ]
+            )
+        return {key.removeprefix("test/"): float(v) for key, v in cli.trainer.callback_metrics.items()}
+
+    return run
+
+
+def test_generator_is_as_good_as_its_card_says(graded):
+    found, card = graded("toyfaces64"), manifest()["toyfaces64"]["metrics"]
+    for name, target, slack in (("psnr", 24, 1.0), ("psnr_head", 20, 1.0), ("depth_correlation", 0.9, 0.03)):
+        assert found[name] > target - slack and math.isclose(found[name], card[name], abs_tol=slack), name
+    assert found["probe_z"] < 0.6 and math.isclose(found["probe_w"], card["probe_w"], abs_tol=0.02)
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_observer_is_as_good_as_its_card_says(graded, name):
+    found = graded(f"toyfaces-{name}", "--data.init_args.generated_count=128", "--data.init_args.batch_size=64")
+    card = manifest()[f"toyfaces-{name}"]["metrics"]
+    for key, floor in OBSERVERS[name].items():
+        assert found[key] >= floor and math.isclose(found[key], card[key], abs_tol=0.05), (key, json.dumps(found))
+
+
+def test_all_of_it_is_small():
+    assert sum(entry["bytes"] for entry in manifest().values()) <= 25e6
