@@ -85,7 +85,7 @@ def _differing(pairs: PairBatch, attribute: str, generator: Generator, judge: Sc
 
 
 def _psnr(rows: Sequence[PictureMatch]) -> Tensor:
-    return torch.stack([row.compute() if float(row.count) else torch.tensor(float("nan")) for row in rows])
+    return torch.stack([row.compute() if row.update_called else torch.tensor(float("nan")) for row in rows])
 
 
 def curves_csv(results: Mapping[str, TransferResult]) -> str:

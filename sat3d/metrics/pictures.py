@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import MeanMetric
 
 
 def masked_l1(
@@ -36,28 +36,13 @@ def masked_psnr(
     return 10 * torch.log10(data_range**2 / mean.clamp_min(1e-10))
 
 
-class PictureMatch(Metric):
+class PictureMatch(MeanMetric):
     """Average the PSNR (decibels) of pictures against wanted pictures, over pictures."""
 
-    higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
+    higher_is_better = True  # type: ignore[assignment]
 
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(
+    def update(  # type: ignore[override]
         self, pictures: Float[Tensor, "b c h w"], wanted: Float[Tensor, "b c h w"], mask: Tensor | None = None
     ) -> None:
         """Add pictures in [-1, 1]."""
-        self.total += masked_psnr(pictures.clamp(-1, 1), wanted.clamp(-1, 1), mask).double().sum()
-        self.count += len(pictures)
-
-    def compute(self) -> Tensor:
-        """Return the mean PSNR."""
-        return (self.total / self.count).float()
+        super().update(masked_psnr(pictures.clamp(-1, 1), wanted.clamp(-1, 1), mask))
