@@ -74,27 +74,18 @@ def load_clip(name: str = "toyfaces-clip", pretrained: str | None = None) -> Cli
     return ClipModel(model, get_tokenizer(name), name)
 
 
-class ClipModel(Observer):
-    """A frozen text-image model: images in [-1, 1] of any size, and texts, to unit vectors of one space.
-
-    Resizing and normalisation are those of the model, done in differentiable tensor operations. Embedded texts are
-    kept, so asking again for the same phrase costs nothing.
+class Preprocess(nn.Module):
+    """Resize images in [-1, 1] to a model's input and normalise them, in differentiable tensor operations.
 
     Args:
-        model: An open_clip model.
-        tokenize: Its tokeniser, texts to ``(N, context)`` token numbers.
-        name: What it is called in messages and in the hash.
+        model: An open_clip model, whose own settings these are.
     """
 
-    model: Any
     image_mean: Tensor
     image_std: Tensor
 
-    def __init__(self, model: nn.Module, tokenize: Callable[[list[str]], Tensor], name: str) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
-        self.tokenize = tokenize
-        self.name = name
         config: dict[str, Any] = cast(Any, model).visual.preprocess_cfg
         size = config["size"]
         self.size: tuple[int, int] = (size, size) if isinstance(size, int) else (size[0], size[1])
@@ -103,20 +94,13 @@ class ClipModel(Observer):
         for key in ("mean", "std"):
             # Constants of the configuration, not weights: kept out of the state so that it stays open_clip's own.
             self.register_buffer(f"image_{key}", torch.tensor(config[key]).view(1, 3, 1, 1), persistent=False)
-        self._texts: dict[str, Tensor] = {}
-        self.freeze()
 
     def describe(self) -> dict[str, Any]:
-        """Return name and preprocessing."""
-        return {"kind": "clip", "name": self.name, "preprocess": {"size": self.size, "resize": self.resize_mode}}
+        """Return the settings."""
+        return {"size": self.size, "resize": self.resize_mode}
 
-    @property
-    def logit_scale(self) -> float:
-        """The learned inverse temperature of the similarities."""
-        return float(self.model.logit_scale.exp())
-
-    def preprocess(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h2 w2"]:
-        """Resize images in [-1, 1] to the model's input and normalise them, differentiably."""
+    def forward(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h2 w2"]:
+        """Return what the model's image network takes."""
         return (self._resize(images).add(1).mul(0.5) - self.image_mean) / self.image_std
 
     def _resize(self, images: Tensor) -> Tensor:
@@ -136,6 +120,39 @@ class ClipModel(Observer):
             return nn.functional.pad(images, pad, value=-1.0)
         return images[..., top // 2 : top // 2 + self.size[0], left // 2 : left // 2 + self.size[1]]
 
+
+class ClipModel(Observer):
+    """A frozen text-image model: images in [-1, 1] of any size, and texts, to unit vectors of one space.
+
+    Resizing and normalisation are those of the model, done in differentiable tensor operations. Embedded texts are
+    kept, so asking again for the same phrase costs nothing.
+
+    Args:
+        model: An open_clip model.
+        tokenize: Its tokeniser, texts to ``(N, context)`` token numbers.
+        name: What it is called in messages and in the hash.
+    """
+
+    model: Any
+
+    def __init__(self, model: nn.Module, tokenize: Callable[[list[str]], Tensor], name: str) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenize = tokenize
+        self.name = name
+        self.preprocess = Preprocess(model)
+        self._texts: dict[str, Tensor] = {}
+        self.freeze()
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and preprocessing."""
+        return {"kind": "clip", "name": self.name, "preprocess": self.preprocess.describe()}
+
+    @property
+    def logit_scale(self) -> float:
+        """The learned inverse temperature of the similarities."""
+        return float(self.model.logit_scale.exp())
+
     def encode_image(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch d"]:
         """Embed images in [-1, 1], any size, as unit vectors; gradients flow to the images."""
         return normalize(self.model.encode_image(self.preprocess(images)), dim=-1)
@@ -143,7 +160,7 @@ class ClipModel(Observer):
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Embed texts as unit vectors; each text is computed once in the life of the model."""
-        device = self.image_mean.device
+        device = self.preprocess.image_mean.device
         missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
         for start in range(0, len(missing), _TEXT_BATCH):
             batch = missing[start : start + _TEXT_BATCH]

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from sat3d.data.world import PictureBatch
 from sat3d.perception import QMM, ClipModel, DescriptorGroups
-from sat3d.perception.clip import register_own_models
+from sat3d.perception.clip import Preprocess, register_own_models
 from sat3d.pretraining.attribute_loss import AttributeLoss
 from sat3d.pretraining.augment import Augmentation
 from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
@@ -34,15 +34,18 @@ def phrase_classes(world: HeadWorld, attribute: str, phrases: list[str]) -> list
 class ClipPretraining(ObserverPretraining):
     """Train an open_clip model on pictures and captions (Radford et al. 2021, arXiv 2103.00020).
 
-    The captions name a random part of what a picture shows, in words drawn anew in each epoch. In the first part of
-    the run a linear head on the image embedding also learns the attributes themselves, with a weight that falls to
-    zero: the image network then knows what to look for long before the text network speaks. The head is not exported.
+    The captions name a random part of what a picture shows, in words drawn anew in each epoch. Others name one
+    attribute only, the same for the whole batch: where colours differ they tell pictures apart, and the loss would
+    hardly ask for more. In the first part of the run a linear head on the image embedding also learns the attributes
+    themselves, with a weight that falls to zero: the image network then knows what to look for long before the text
+    network speaks. The head is not exported.
     Held-out pictures are classified zero-shot by the descriptor groups; figures are accuracies by group.
 
     Args:
         name: Name of the model: of its configuration in the package, of its file and its entry in the manifest.
         descriptors: Descriptor groups by which it is graded.
         captions: Captions drawn for each picture in a step; each set of them is contrasted with the pictures.
+        focused: Further sets of captions in a step, each about one attribute, over the pictures that show it.
         attribute_share: Share of the run in which the attributes are learned beside the captions; 0 for never.
         optimizer: The optimiser.
         augmentation: Changes to training pictures.
@@ -54,7 +57,8 @@ class ClipPretraining(ObserverPretraining):
         self,
         name: str = "toyfaces-clip",
         descriptors: str = "toyfaces",
-        captions: int = 2,
+        captions: int = 1,
+        focused: int = 2,
         attribute_share: float = 0.6,
         optimizer: OptimizerConfig | None = None,
         augmentation: Augmentation | None = None,
@@ -63,12 +67,13 @@ class ClipPretraining(ObserverPretraining):
     ) -> None:
         self.groups = DescriptorGroups.from_yaml(descriptors)
         super().__init__(name, optimizer, augmentation, export, seed)
-        self.captions, self.attribute_share = captions, attribute_share
+        self.captions, self.focused, self.attribute_share = captions, focused, attribute_share
         self.attribute_loss = AttributeLoss(self.world)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             width = get_model_config(name)["embed_dim"]
             self.attribute_head = nn.Linear(width, self.attribute_loss.columns)
+        self.preprocess = Preprocess(self.observer)
         self.tokenize = get_tokenizer(name)
         self.criterion = ClipLoss()
         self._judge: QMM | None = None
@@ -93,21 +98,30 @@ class ClipPretraining(ObserverPretraining):
 
     def loss(self, batch: PictureBatch, rgb: Tensor, segmentation: Tensor) -> Tensor:
         model: Any = self.observer
-        visual = model.visual
-        mean, std = (torch.tensor(v, device=rgb.device).view(1, 3, 1, 1) for v in (visual.image_mean, visual.image_std))
-        features = model.encode_image((rgb * 0.5 + 0.5 - mean) / std)
-        drawn = self.captions * self.current_epoch
-        captions = [self.world.captions(batch.u, batch.index, seed=1 + drawn + k) for k in range(self.captions)]
-        tokens = self.tokenize([caption for group in captions for caption in group]).to(rgb.device)
-        texts = model.encode_text(tokens, normalize=True)
-        with torch.autocast(rgb.device.type, enabled=False):
+        features = model.encode_image(self.preprocess(rgb))
+        sets = self._captions(batch)
+        tokens = self.tokenize([caption for _, captions in sets for caption in captions]).to(rgb.device)
+        with torch.autocast(rgb.device.type, enabled=False):  # small: bfloat16 does not pay on a CPU
+            texts = model.encode_text(tokens, normalize=True).split([len(rows) for rows, _ in sets])
             images, scale = normalize(features.float(), dim=-1), model.logit_scale.exp()
-            groups = texts.float().split(len(rgb))
-            loss = torch.stack([self.criterion(images, group, scale) for group in groups]).mean()
+            pairs = zip(sets, texts, strict=True)
+            loss = torch.stack([self.criterion(images[rows], text, scale) for (rows, _), text in pairs]).mean()
         weight = self._attribute_weight()
         if weight > 0:
             loss = loss + weight * self.attribute_loss(self.attribute_head(features).float(), self.grader(batch))
         return loss
+
+    def _captions(self, batch: PictureBatch) -> list[tuple[Tensor, list[str]]]:
+        """Draw the sets of captions of a step, each with the rows of the pictures that it describes."""
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        asked = torch.randperm(len(self.groups.attributes), generator=random)[: self.focused].tolist()
+        about = [None] * self.captions + [self.groups.attributes[k] for k in asked]
+        sets = []
+        for k, name in enumerate(about):
+            told = self.world.captions(batch.u, batch.index, 1 + k + len(about) * self.current_epoch, name)
+            rows = [row for row, caption in enumerate(told) if caption]
+            sets.append((torch.tensor(rows, device=batch.rgb.device), [told[row] for row in rows]))
+        return [(rows, captions) for rows, captions in sets if captions]
 
     def _attribute_weight(self) -> float:
         if self.attribute_share == 0:

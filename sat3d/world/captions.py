@@ -54,7 +54,7 @@ class Captioner:
             hidden |= {"jaw"}
         return {name: label for name, label in facts.items() if name not in hidden}
 
-    def caption(self, u: Floats, labels: np.ndarray, seed: int, index: int) -> str:
+    def caption(self, u: Floats, labels: np.ndarray, seed: int, index: int, about: str | None = None) -> str:
         """Write the caption of one head.
 
         Args:
@@ -62,13 +62,18 @@ class Captioner:
             labels: its class indices, (A,).
             seed: of the wording.
             index: its number, which draws the wording.
+            about: the one attribute to name; the caption is empty where it does not show clearly.
         """
         dice = _Dice(counted_uniform(seed, np.array([index]), 96, stream=2)[0])
         facts = self.facts(u, labels)
+        if about is not None and about not in facts:
+            return ""
         names = dice.shuffled(sorted(facts))
         # editable attributes are what captions are for: identity comes first half as often
         names.sort(key=lambda name: self.attributes[name].role == "identity" and dice.next() < 0.5)
         chosen = names[: 1 if dice.next() < 0.3 else 2 + dice.below(5)]
+        if about is not None:
+            chosen = [about]
         bald = facts["hair_length"] == "bald"
         if bald and "hair_colour" in chosen and "beard" not in chosen:
             chosen.append("beard")  # the colour is the beard's

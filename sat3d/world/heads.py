@@ -221,15 +221,28 @@ class HeadWorld:
         return rgb, segmentation, depth
 
     def captions(
-        self, u: Float[Tensor, "b a"], indices: Sequence[int] | Tensor | None = None, seed: int = 0
+        self,
+        u: Float[Tensor, "b a"],
+        indices: Sequence[int] | Tensor | None = None,
+        seed: int = 0,
+        about: str | None = None,
     ) -> list[str]:
-        """Describe heads in varied English: the caption of head i is a pure function of (u, seed, i)."""
+        """Describe heads in varied English: the caption of head i is a pure function of (u, seed, i, about).
+
+        Args:
+            u: coordinates, (B, A).
+            indices: the heads' numbers, which draw the wording; 0..B-1 if not given.
+            seed: of the wording.
+            about: name of the one attribute to mention; captions are empty where it does not show clearly.
+        """
+        if about is not None:
+            self.index(about)
         rows = np.arange(len(u)) if indices is None else _rows(indices)
         if len(rows) != len(u):
             raise ValueError(f"{len(rows)} indices do not fit {len(u)} heads")
         array, labels = _array(u), self.labels(u).numpy()
         captioner = Captioner(self.attributes)
-        return [captioner.caption(array[k], labels[k], seed, int(i)) for k, i in enumerate(rows)]
+        return [captioner.caption(array[k], labels[k], seed, int(i), about) for k, i in enumerate(rows)]
 
 
 def _rows(indices: Sequence[int] | Tensor) -> np.ndarray:

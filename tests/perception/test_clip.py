@@ -14,7 +14,7 @@ def test_same_as_open_clip_itself_with_its_own_preprocessing(clip, clip_file):
 
     model, _, transform = open_clip.create_model_and_transforms("toyfaces-clip", pretrained=str(clip_file))
     model.eval()
-    side = clip.size[0]
+    side = clip.preprocess.size[0]
     pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     ours = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():

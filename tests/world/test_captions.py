@@ -71,3 +71,19 @@ def test_bald_heads_have_hair_colour_only_in_the_beard(world):
     facts = [Captioner(world.attributes).facts(r, s) for r, s in zip(u.numpy(), world.labels(u).numpy(), strict=True)]
     assert not any("hair_colour" in f or "hair_curl" in f for f in facts)
     assert not re.search(r"\b(black|brown|red|blond|grey|ginger|chestnut) hair", "\n".join(world.captions(u)))
+
+
+def test_a_caption_about_one_attribute_names_that_alone_where_it_shows(world, told):
+    u, labels, _ = told
+    for name in ("smile", "hat_colour"):
+        captions = world.captions(u, about=name)
+        column = world.index(name)
+        assert {bool(c) for c in captions} == {True, False}
+        for k, caption in enumerate(captions):
+            if caption and name == "smile":
+                assert not 0.4 < u[k, column] < 0.6
+                assert not re.search(r"\b(hair|glasses|hat|shirt|background)\b", caption)
+            if not caption and name == "hat_colour":
+                assert world.attribute("hat").classes[labels[k, world.index("hat")]] == "none"
+    with pytest.raises(ValueError, match="no attribute 'smyle'"):
+        world.captions(u, about="smyle")
