@@ -17,6 +17,7 @@ from sat3d.ops.resample import conv2d_up, setup_filter, upsample2d
 
 Architecture = Literal["skip", "orig", "resnet"]
 Noise = Literal["const", "none", "random"] | torch.Generator
+MOST_LAYERS = 64
 
 
 def leaky_relu(x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tensor:
@@ -81,6 +82,8 @@ class MappingNetwork(nn.Module):
         normalize_z: bool = True,
     ) -> None:
         super().__init__()
+        if not 1 <= num_layers <= MOST_LAYERS:
+            raise ValueError(f"num_layers={num_layers}: a mapping network has 1 to {MOST_LAYERS}")
         embed = (embed_features or w_dim) if c_dim else 0
         hidden = layer_features or w_dim
         widths = [z_dim + embed, *[hidden] * (num_layers - 1), w_dim]

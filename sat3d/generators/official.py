@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from sat3d.generators.base import Generator
+from sat3d.generators.declared import declared
 from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
+from sat3d.generators.pickles import CheckpointError
 from sat3d.generators.renderer import RenderingOptions
 from sat3d.generators.sampling import CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
 
+LARGEST, TAPS = 2**20, 4
 # Released super-resolution modules: side of the input, channels of the blocks, whether each block upsamples.
 _SUPERRESOLUTION: dict[str, dict[str, Any]] = {
     "SuperresolutionHybrid8XDC": {"input_resolution": 128, "channels": (256, 128), "up": (True, True)},
@@ -34,53 +37,110 @@ def from_official(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -
         state_dict: tensors under the released names.
 
     Raises:
-        ValueError: for a class that is no StyleGAN2 or EG3D generator, an unknown super-resolution module, or
+        CheckpointError: for a class that is no StyleGAN2 or EG3D generator, an unknown super-resolution module, or
             parameters that do not fit.
     """
-    name = str(config["class_name"]).rsplit(".", 1)[-1]
-    kwargs = dict(config["init_kwargs"])
-    attributes = dict(config.get("attributes", {}))
-    generator: Generator
-    if name == "TriPlaneGenerator":
-        generator = EG3D(_eg3d_options(kwargs, attributes))
-        generator.cameras = _cameras(kwargs["rendering_kwargs"])
-    elif name == "Generator":
-        generator = StyleGAN2(_stylegan2_options(kwargs))
-    else:
-        raise ValueError(
-            f"class_name is {config['class_name']!r}; known are Generator (StyleGAN2) and TriPlaneGenerator (EG3D)"
-        )
-    load_parameters(generator, state_dict)
+    generator = declare_official(config)
+    load_parameters(generator, {k: v.clone() for k, v in state_dict.items()})
     return generator.freeze()
 
 
-def load_parameters(generator: Generator, state_dict: Mapping[str, Tensor]) -> None:
-    """Load parameters by name; every one must be there, of the right shape.
+def declare_official(config: Mapping[str, Any]) -> Generator:
+    """Build the generator that the released networks' arguments describe, its weights declared but not there (`meta`).
 
     Raises:
-        ValueError: naming what is missing, left over or of another shape.
+        CheckpointError: see `from_official`.
+    """
+    name = str(config["class_name"]).rsplit(".", 1)[-1]
+    if name not in ("TriPlaneGenerator", "Generator"):
+        raise CheckpointError(
+            f"class_name is {config['class_name']!r}; known are Generator (StyleGAN2) and TriPlaneGenerator (EG3D)"
+        )
+    kwargs, attributes = dict(config["init_kwargs"]), dict(config.get("attributes", {}))
+    try:
+        with declared():
+            if name == "Generator":
+                return StyleGAN2(_stylegan2_options(kwargs))
+            generator = EG3D(_eg3d_options(kwargs, attributes))
+        generator.cameras = _cameras(kwargs["rendering_kwargs"])
+    except CheckpointError:
+        raise
+    except KeyError as error:
+        raise CheckpointError(f"{name}: the argument {error} is missing (the file's module_src is not run)") from error
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{name}: its arguments describe no network: {str(error)[:200]}") from error
+    return generator
+
+
+def load_parameters(generator: Generator, state_dict: Mapping[str, Tensor]) -> None:
+    """Give a generator its parameters by name, in float32; every one must be there, of the right shape.
+
+    The tensors become the generator's own, without a copy where they can.
+
+    Raises:
+        CheckpointError: naming what is missing, left over or of another shape.
+    """
+    check_parameters(generator, state_dict)
+    owned: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in state_dict.items():
+        own = tensor.detach().to(torch.float32).contiguous()
+        storage = own.untyped_storage()
+        if storage.nbytes() != own.nbytes or storage.data_ptr() in taken:  # a view: trained weights share nothing
+            own = own.clone()
+        taken.add(own.untyped_storage().data_ptr())
+        owned[name] = own
+    generator.load_state_dict(owned, assign=True)
+
+
+def check_parameters(generator: Generator, state_dict: Mapping[str, Any], may_lack: str = "") -> None:
+    """Compare names and shapes with a generator's parameters.
+
+    Args:
+        generator: its weights need not be there.
+        state_dict: by name, what has a `shape`.
+        may_lack: a name that may be missing.
+
+    Raises:
+        CheckpointError: naming what is missing, left over or of another shape.
     """
     own = generator.state_dict()
-    missing = sorted(own.keys() - state_dict.keys())
+    missing = sorted(own.keys() - state_dict.keys() - {may_lack})
     unknown = sorted(state_dict.keys() - own.keys())
-    wrong = sorted(k for k in own.keys() & state_dict.keys() if own[k].shape != state_dict[k].shape)
+    wrong = sorted(k for k in own.keys() & state_dict.keys() if tuple(own[k].shape) != tuple(state_dict[k].shape))
     if missing or unknown or wrong:
         problems = {"missing": missing, "not of this network": unknown, "of another shape": wrong}
         told = "; ".join(f"{what}: {', '.join(names[:5])} ({len(names)})" for what, names in problems.items() if names)
-        raise ValueError(f"the weights do not fit the configuration: {told}")
-    generator.load_state_dict({k: v.to(torch.float32) for k, v in state_dict.items()})
+        raise CheckpointError(f"the weights do not fit the configuration: {told}")
 
 
 def _synthesis(kwargs: Mapping[str, Any]) -> SynthesisOptions:
     # Without the argument the released layers resample with the taps below.
     taps = kwargs.get("resample_filter", (1, 3, 3, 1))
+    if len(taps) != TAPS:
+        raise CheckpointError(f"resample_filter has {len(taps)} taps; known are filters of {TAPS}")
+    _one_of(kwargs, "architecture", "skip", "resnet", "orig")
+    _one_of(kwargs, "activation", "lrelu")
     return SynthesisOptions(
         channel_base=int(kwargs.get("channel_base", 32768)),
         channel_max=int(kwargs.get("channel_max", 512)),
         architecture=kwargs.get("architecture", "skip"),
-        conv_clamp=kwargs.get("conv_clamp"),
+        conv_clamp=None if kwargs.get("conv_clamp") is None else _number(kwargs, "conv_clamp"),
         resample_filter=tuple(float(t) for t in taps),
     )
+
+
+def _one_of(kwargs: Mapping[str, Any], name: str, *known: str) -> None:
+    """Refuse a setting that changes pictures in a way that is not built here; the first is the default."""
+    if kwargs.get(name, known[0]) not in known:
+        raise CheckpointError(f"{name} is {str(kwargs[name])[:80]!r}; known are {', '.join(known)}")
+
+
+def _number(kwargs: Mapping[str, Any], name: str) -> float:
+    value = kwargs[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+        raise CheckpointError(f"{name} is no number, or none that makes sense")
+    return value
 
 
 def _stylegan2_options(kwargs: Mapping[str, Any]) -> StyleGAN2Options:
@@ -103,6 +163,8 @@ def _mapping(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> EG3DOptions:
     r = kwargs["rendering_kwargs"]
     axes = attributes.get("plane_axes")
+    axes = axes.tolist() if isinstance(axes, Tensor) else axes
+    _one_of(r, "clamp_mode", "softplus")
     return EG3DOptions(
         z_dim=kwargs["z_dim"],
         c_dim=kwargs["c_dim"],
@@ -111,15 +173,15 @@ def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> E
         decoder_lr=r.get("decoder_lr_mul", 1.0),
         c_scale=0.0 if r.get("c_gen_conditioning_zero") else float(r.get("c_scale", 0)),
         neural_resolution=int(attributes.get("neural_rendering_resolution", 64)),
-        plane_axes=None if axes is None else tuple(map(tuple, torch.as_tensor(axes).tolist())),
+        plane_axes=None if axes is None else tuple(tuple(map(tuple, plane)) for plane in axes),
         mapping=_mapping(kwargs.get("mapping_kwargs", {})),
         backbone=_synthesis(kwargs),
         rendering=RenderingOptions(
-            ray_start=r["ray_start"],
-            ray_end=r["ray_end"],
-            depth_resolution=r["depth_resolution"],
-            depth_resolution_importance=r["depth_resolution_importance"],
-            box_warp=r["box_warp"],
+            ray_start=r["ray_start"] if r["ray_start"] == "auto" else _number(r, "ray_start"),
+            ray_end=r["ray_end"] if r["ray_end"] == "auto" else _number(r, "ray_end"),
+            depth_resolution=int(_number(r, "depth_resolution")),
+            depth_resolution_importance=int(_number(r, "depth_resolution_importance")),
+            box_warp=_number(r, "box_warp"),
             disparity=bool(r.get("disparity_space_sampling", False)),
             white_back=bool(r.get("white_back", False)),
         ),
@@ -129,9 +191,10 @@ def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> E
 
 def _superresolution(kwargs: Mapping[str, Any]) -> SuperResolutionOptions:
     r = kwargs["rendering_kwargs"]
+    _one_of(r, "superresolution_noise_mode", "none", "const", "random")
     name = str(r["superresolution_module"]).rsplit(".", 1)[-1]
     if name not in _SUPERRESOLUTION:
-        raise ValueError(f"superresolution_module is {name}; known are {', '.join(_SUPERRESOLUTION)}")
+        raise CheckpointError(f"superresolution_module is {name}; known are {', '.join(_SUPERRESOLUTION)}")
     return SuperResolutionOptions(
         **_SUPERRESOLUTION[name],
         clamp=256.0 if kwargs.get("sr_num_fp16_res", 0) > 0 else None,

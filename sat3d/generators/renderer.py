@@ -90,7 +90,8 @@ class RayRenderer(nn.Module):
     def __init__(self, options: RenderingOptions, axes: object = None) -> None:
         super().__init__()
         self.options = options
-        self.register_buffer("axes", plane_axes() if axes is None else torch.tensor(axes), persistent=False)
+        with torch.device("cpu"):  # also where weights are only declared: the axes are settings
+            self.register_buffer("axes", plane_axes() if axes is None else torch.tensor(axes), persistent=False)
 
     def query(self, planes: Tensor, decode: Decode, points: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
         """Return raw densities (B, N) and features (B, N, F) at points."""

@@ -14,8 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sat3d.generators.base import Generator
+from sat3d.generators.declared import declared
 from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
 from sat3d.generators.official import load_parameters
+from sat3d.generators.pickles import CheckpointError
+from sat3d.generators.released import read_released
 from sat3d.generators.renderer import RenderingOptions
 from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
@@ -25,18 +28,21 @@ T = TypeVar("T")
 
 
 def load_generator(name: str | Path, *, trainable: bool = False, device: str | torch.device = "cpu") -> Generator:
-    """Load a generator by its name in the zoo or from a `.safetensors` file of ours.
+    """Load a generator by its name in the zoo, from a `.safetensors` file of ours, or from a released checkpoint.
+
+    Released are NVIDIA's pickles of StyleGAN2-ADA and EG3D, and StyleGAN2 in rosinality's and genforce's layouts. They
+    are read as data: nothing that a file names is imported, called or evaluated.
 
     Calls that name the same generator and device share one instance: in eval(), without gradients on its weights.
 
     Args:
-        name: e.g. `toyfaces64`, or a path.
+        name: e.g. `toyfaces64`, or the path of a `.safetensors`, `.pkl`, `.pt` or `.pth`.
         trainable: return a private copy whose weights take gradients.
         device: where the weights go.
 
     Raises:
         FileNotFoundError: if there is no such name or file.
-        ValueError: if the file is damaged or its weights do not fit its configuration.
+        CheckpointError: if the file is damaged, is no generator's, or asks for something that is refused.
     """
     if trainable:
         return read_generator(_resolve(name)).to(device).requires_grad_(True).train()
@@ -70,26 +76,43 @@ def save_generator(generator: Generator, path: str | Path, *, dtype: torch.dtype
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"config": json.dumps(described), "name": generator.name})
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata={"config": json.dumps(described), "name": generator.name})
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read_generator(path: Path) -> Generator:
-    """Build a generator from a file that `save_generator` wrote."""
+    """Build a generator from a file that `save_generator` wrote, or from a released checkpoint.
+
+    Raises:
+        CheckpointError: the file is damaged, is no generator's, or asks for something that is refused.
+    """
+    return _read_ours(path) if path.suffix == ".safetensors" else read_released(path)
+
+
+def _read_ours(path: Path) -> Generator:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
-        raise ValueError(f"generator={str(path)!r} is damaged or no safetensors file: {error}") from error
+        raise CheckpointError(f"generator={str(path)!r} is damaged or no safetensors file: {error}") from error
     if "config" not in metadata:
-        raise ValueError(f"generator={str(path)!r} holds no configuration; was it written by sat3d?")
-    described = json.loads(metadata["config"])
-    generator = build_generator(described["options"])
-    load_parameters(generator, state)
+        raise CheckpointError(f"generator={str(path)!r} holds no configuration; was it written by sat3d?")
+    try:
+        described = json.loads(metadata["config"])
+        with declared():
+            generator = build_generator(described["options"])
+        if described["cameras"]:
+            generator.cameras = _from_dict(CameraDistribution, described["cameras"])
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"generator={str(path)!r}: its configuration describes none: {error!r:.200}") from error
+    # Cloned: the file is mapped into memory, and may be replaced while the generator lives.
+    load_parameters(generator, {k: v.clone() if v.dtype is torch.float32 else v for k, v in state.items()})
     generator.name = metadata.get("name", "")
-    if described["cameras"]:
-        generator.cameras = _from_dict(CameraDistribution, described["cameras"])
     return generator
 
 

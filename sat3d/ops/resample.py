@@ -7,11 +7,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+MOST_TAPS = 64
+
 
 def setup_filter(taps: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)) -> Float[Tensor, "k k"]:
-    """Return the normalised separable filter outer(taps, taps), (K, K), that sums to one."""
-    f = torch.tensor(taps, dtype=torch.float32)
-    return torch.outer(f, f) / f.sum() ** 2
+    """Return the normalised separable filter outer(taps, taps), (K, K), that sums to one.
+
+    Raises:
+        ValueError: for more taps than any filter has.
+    """
+    if len(taps) > MOST_TAPS:
+        raise ValueError(f"{len(taps)} taps are too many for a filter")
+    return torch.tensor([[a * b / sum(taps) ** 2 for a in taps] for b in taps], dtype=torch.float32)
 
 
 def filter2d(
