@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from sat3d.generators.pickles import CheckpointError
 from sat3d.generators.renderer import RenderingOptions
 from sat3d.generators.sampling import CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
+from sat3d.ops.triplane import PLANE_AXES
 
 LARGEST, TAPS = 2**20, 4
 # Released super-resolution modules: side of the input, channels of the blocks, whether each block upsamples.
@@ -138,9 +140,9 @@ def _one_of(kwargs: Mapping[str, Any], name: str, *known: str) -> None:
 
 def _number(kwargs: Mapping[str, Any], name: str) -> float:
     value = kwargs[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+    if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < LARGEST:
         raise CheckpointError(f"{name} is no number, or none that makes sense")
-    return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _stylegan2_options(kwargs: Mapping[str, Any]) -> StyleGAN2Options:
@@ -164,6 +166,7 @@ def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> E
     r = kwargs["rendering_kwargs"]
     axes = attributes.get("plane_axes")
     axes = axes.tolist() if isinstance(axes, Tensor) else axes
+    axes = None if axes == PLANE_AXES["released"] else axes  # one network, one configuration
     _one_of(r, "clamp_mode", "softplus")
     return EG3DOptions(
         z_dim=kwargs["z_dim"],

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PlaneConvention = Literal["released", "corrected"]
-_AXES: dict[str, list[list[list[float]]]] = {
+PLANE_AXES: dict[str, list[list[list[float]]]] = {
     # Row r of an entry is the direction of that plane's r-th axis; features lie along the first two. The released
     # networks project on (x, y), (x, z) and (z, x): YZ is missing, and their weights depend on it.
     "released": [
@@ -33,7 +33,7 @@ def plane_axes(convention: PlaneConvention = "released") -> Float[Tensor, "3 3 3
         convention: `released`, planes (x,y), (x,z), (z,x) as the published checkpoints need them, or `corrected`,
             planes (x,y), (x,z), (z,y).
     """
-    return torch.tensor(_AXES[convention], dtype=torch.float32)
+    return torch.tensor(PLANE_AXES[convention], dtype=torch.float32)
 
 
 def project_to_planes(axes: Float[Tensor, "p 3 3"], points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b p n 2"]:

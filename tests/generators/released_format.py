@@ -1,7 +1,7 @@
 """Files in the released format, written without the released code.
 
-What such a file names (`torch_utils.persistence`, `dnnlib.util`, …) is stood in for while it is written, as pickle looks
-names up then; reading it must do without.
+What such a file names (`torch_utils.persistence`, `dnnlib.util`, …) is stood in for while it is written, as pickle
+looks names up then; reading it must do without.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def _reconstruct_persistent_obj(meta: object) -> None:
     raise AssertionError("a stand-in was called")
 
 
-class EasyDict(dict):  # noqa: D101
-    pass
+class EasyDict(dict):
+    """Stand for the dictionary of settings."""
 
 
 class Part:
