@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import takewhile
 from typing import get_type_hints
 
 from sat3d import __version__
@@ -21,7 +22,11 @@ COMMANDS = {
     "generate": "pictures, a grid and an orbit clip of a generator's seeds",
     "edit": "move one attribute of a reference to a source, as pictures and a clip",
     "compare": "editors against copying, chance and the ideal edit, at equal drift",
+    "inspect": "what a checkpoint file holds; nothing in it is executed",
+    "convert": "a released checkpoint as one .safetensors file",
 }
+# Verbs about files take them as bare words too: `sat3d inspect FILE` is `sat3d inspect --file FILE`.
+OPERANDS = {"inspect": ("file",), "convert": ("file", "out")}
 
 USAGE = """\
 usage: lightning VERB [OPTIONS]        (sat3d is the same program)
@@ -40,6 +45,7 @@ Examples:
   lightning fit --config experiments/toyfaces/sat3d.yaml --print_config
   lightning test --config experiments/toyfaces/sat3d.yaml --ckpt_path last
   lightning generate --generator toyfaces64 --seeds 0-15
+  lightning inspect stylegan2-ada-ffhq.pkl
 
 Options: --help (also after a verb), --version. Every run has its own folder: runs/<name>/<number>.
 """
@@ -87,11 +93,18 @@ def dispatch(args: Sequence[str]) -> None:
         command = import_module(f"sat3d.commands.{verb}").main
         # As strings they make jsonargparse import what stands under TYPE_CHECKING: seconds of torch for a help text.
         command.__annotations__ = get_type_hints(command)
-        auto_cli(command, args=rest, prog=f"lightning {verb}", as_positional=False)
+        auto_cli(command, args=_named(verb, rest), prog=f"lightning {verb}", as_positional=False)
     else:
         near = get_close_matches(verb, [*TRAINER_VERBS, *COMMANDS], n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"the verbs are {', '.join([*TRAINER_VERBS, *COMMANDS])}."
         _refuse(f"unknown verb `{verb}`: {hint}")
+
+
+def _named(verb: str, args: list[str]) -> list[str]:
+    """Write the bare words at the start as the options that they stand for."""
+    words = list(takewhile(lambda word: not word.startswith("-"), args))[: len(OPERANDS.get(verb, ()))]
+    options = [f"--{option}={word}" for option, word in zip(OPERANDS.get(verb, ()), words, strict=False)]
+    return options + args[len(words) :]
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -140,7 +140,7 @@ def _one_of(kwargs: Mapping[str, Any], name: str, *known: str) -> None:
 
 def _number(kwargs: Mapping[str, Any], name: str) -> float:
     value = kwargs[name]
-    if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < LARGEST:
+    if isinstance(value, bool) or not isinstance(value, Real) or not abs(float(value)) < LARGEST:
         raise CheckpointError(f"{name} is no number, or none that makes sense")
     return int(value) if isinstance(value, Integral) else float(value)
 

@@ -45,8 +45,8 @@ def load_generator(name: str | Path, *, trainable: bool = False, device: str | t
         CheckpointError: if the file is damaged, is no generator's, or asks for something that is refused.
     """
     if trainable:
-        return read_generator(_resolve(name)).to(device).requires_grad_(True).train()
-    return _shared(str(_resolve(name)), str(torch.device(device)))
+        return read_generator(resolve(name)).to(device).requires_grad_(True).train()
+    return _shared(str(resolve(name)), str(torch.device(device)))
 
 
 @cache
@@ -54,13 +54,25 @@ def _shared(path: str, device: str) -> Generator:
     return read_generator(Path(path)).to(device).freeze()
 
 
-def _resolve(name: str | Path) -> Path:
+def resolve(name: str | Path, option: str = "generator") -> Path:
+    """Return the file of a generator: itself if it has a suffix, otherwise the shipped one of that name.
+
+    Args:
+        name: what the user gave.
+        option: what the user gave it for.
+
+    Raises:
+        FileNotFoundError: if there is no such name or file.
+    """
     path = Path(name).expanduser()
     if path.suffix:
         if not path.is_file():
-            raise FileNotFoundError(f"generator={str(name)!r}: there is no such file")
+            raise FileNotFoundError(f"{option}={str(name)!r}: there is no such file")
         return path.resolve()
-    return shipped_path(str(name))
+    try:
+        return shipped_path(str(name))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{option}={str(name)!r}: {error}") from error
 
 
 def save_generator(generator: Generator, path: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
