@@ -67,6 +67,8 @@ def find(entries: Mapping[Any, Any]) -> tuple[str, str, dict[str, TensorRecord]]
             state = places.get(name)
             if type(state) is dict and how.mark in state:
                 tensors = {k: v for k, v in state.items() if type(k) is str and isinstance(v, TensorRecord)}
+                if not all(map(str.isprintable, tensors)):
+                    raise CheckpointError("damaged: a name that is none")
                 mean = entries.get("latent_avg")
                 return layout, name, {**tensors, **({MEAN: mean} if isinstance(mean, TensorRecord) else {})}
     return None
@@ -84,7 +86,9 @@ def convert(layout: str, records: Mapping[str, TensorRecord]) -> tuple[dict[str,
     try:
         tensors = dict(_renamed(how, state))
         arguments = _arguments(tensors)
-    except (RuntimeError, LookupError, TypeError) as error:
+    except CheckpointError:
+        raise
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"damaged: tensors of other shapes than {layout}'s ({error})") from error
     kernels = [state.pop(name) for name in list(state) if name.endswith(".kernel")]
     filters = setup_filter() * 4

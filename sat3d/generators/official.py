@@ -138,8 +138,8 @@ def _one_of(kwargs: Mapping[str, Any], name: str, *known: str) -> None:
         raise CheckpointError(f"{name} is {str(kwargs[name])[:80]!r}; known are {', '.join(known)}")
 
 
-def _number(kwargs: Mapping[str, Any], name: str) -> float:
-    value = kwargs[name]
+def _number(kwargs: Mapping[str, Any], name: str, default: float | None = None) -> float:
+    value = kwargs[name] if default is None else kwargs.get(name, default)
     if isinstance(value, bool) or not isinstance(value, Real) or not abs(float(value)) < LARGEST:
         raise CheckpointError(f"{name} is no number, or none that makes sense")
     return int(value) if isinstance(value, Integral) else float(value)
@@ -173,8 +173,8 @@ def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> E
         c_dim=kwargs["c_dim"],
         w_dim=kwargs["w_dim"],
         resolution=kwargs["img_resolution"],
-        decoder_lr=r.get("decoder_lr_mul", 1.0),
-        c_scale=0.0 if r.get("c_gen_conditioning_zero") else float(r.get("c_scale", 0)),
+        decoder_lr=_number(r, "decoder_lr_mul", 1.0),
+        c_scale=0.0 if r.get("c_gen_conditioning_zero") else float(_number(r, "c_scale", 0)),
         neural_resolution=int(attributes.get("neural_rendering_resolution", 64)),
         plane_axes=None if axes is None else tuple(tuple(map(tuple, plane)) for plane in axes),
         mapping=_mapping(kwargs.get("mapping_kwargs", {})),
@@ -197,7 +197,7 @@ def _superresolution(kwargs: Mapping[str, Any]) -> SuperResolutionOptions:
     _one_of(r, "superresolution_noise_mode", "none", "const", "random")
     name = str(r["superresolution_module"]).rsplit(".", 1)[-1]
     if name not in _SUPERRESOLUTION:
-        raise CheckpointError(f"superresolution_module is {name}; known are {', '.join(_SUPERRESOLUTION)}")
+        raise CheckpointError(f"superresolution_module is {name!r}; known are {', '.join(_SUPERRESOLUTION)}")
     return SuperResolutionOptions(
         **_SUPERRESOLUTION[name],
         clamp=256.0 if kwargs.get("sr_num_fp16_res", 0) > 0 else None,
@@ -209,5 +209,5 @@ def _superresolution(kwargs: Mapping[str, Any]) -> SuperResolutionOptions:
 def _cameras(rendering: Mapping[str, Any]) -> CameraDistribution:
     pivot = tuple(float(v) for v in rendering.get("avg_camera_pivot", (0.0, 0.0, 0.0)))
     return CameraDistribution(
-        pivot=(pivot[0], pivot[1], pivot[2]), radius=float(rendering.get("avg_camera_radius", 2.7))
+        pivot=(pivot[0], pivot[1], pivot[2]), radius=float(_number(rendering, "avg_camera_radius", 2.7))
     )

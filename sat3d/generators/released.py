@@ -26,7 +26,7 @@ from sat3d.generators.pickles import (
 )
 
 POSITIONAL = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
-MOST_PARTS, DEEPEST, LONGEST_NAME = 100_000, 32, 300
+MOST_NETWORKS, MOST_PARTS, DEEPEST, LONGEST_NAME = 16, 100_000, 32, 300
 ESTIMATED, SAMPLES = "mapping.w_avg", 4096
 MOST_VALUES, MOST_BYTES = 20_000, 2**16
 
@@ -140,28 +140,28 @@ def estimate_mean(generator: Generator) -> None:
 
 def _checkpoint(tree: Any) -> Checkpoint:
     entries = tree if type(tree) is dict else {"network": tree}
-    networks = {
-        name: network_of(value)
-        for name, value in entries.items()
-        if type(name) is str and isinstance(value, Persistent)
-    }
+    found = {name: v for name, v in entries.items() if _is_name(name) and isinstance(v, Persistent)}
+    if len(found) > MOST_NETWORKS:
+        raise CheckpointError(f"{len(found)} networks in one file: refused")
+    budget = Budget(MOST_PARTS)
+    networks = {name: network_of(value, budget) for name, value in found.items()}
     for chosen in ("G_ema", "G", "network"):
         if chosen in networks:
             return Checkpoint("released", networks, chosen)
-    found = layouts.find(entries)
-    if found is None:
-        known = ", ".join(str(key)[:40] for key in list(entries)[:8]) if type(tree) is dict else type(tree).__name__
+    state = layouts.find(entries)
+    if state is None:
+        known = ", ".join(ascii(key)[:40] for key in list(entries)[:8]) if type(tree) is dict else type(tree).__name__
         raise CheckpointError(
             f"no generator in it (it holds: {known}); known are pickles with G_ema, and state dicts in rosinality's "
             "and genforce's layout"
         )
-    layout, name, records = found
+    layout, name, records = state
     arguments, tensors = layouts.convert(layout, records)
     return Checkpoint(layout, {name: Network("Generator", arguments, {}, tensors)}, name)
 
 
-def network_of(module: Persistent) -> Network:
-    """Describe a network of a released pickle.
+def network_of(module: Persistent, budget: Budget) -> Network:
+    """Describe a network of a released pickle; the budget pays for its parts.
 
     Raises:
         CheckpointError: if its parts are no modules, parameters and arguments.
@@ -170,7 +170,7 @@ def network_of(module: Persistent) -> Network:
     kwargs, args = plain(state.get("_init_kwargs", {})), plain(state.get("_init_args", ()))
     if not isinstance(kwargs, dict) or not isinstance(args, list) or len(args) > len(POSITIONAL):
         raise CheckpointError(f"{module.class_name}: its constructor's arguments are none")
-    tensors = dict(_tensors(module))
+    tensors = dict(_tensors(module, budget))
     attributes: dict[str, Any] = {}
     if "neural_rendering_resolution" in state:
         attributes["neural_rendering_resolution"] = plain(state["neural_rendering_resolution"])
@@ -185,17 +185,20 @@ def _state(module: Persistent | Record) -> dict[Any, Any]:
     return module.state if type(module.state) is dict else {}
 
 
+def _is_name(key: Any) -> bool:
+    return type(key) is str and len(key) <= LONGEST_NAME and key.isprintable()
+
+
 def _entries(state: dict[Any, Any], name: str) -> dict[str, Any]:
     """Return one of a module's dictionaries, without the entries that are None."""
     entries = state.get(name, {})
-    if type(entries) is not dict or not all(type(key) is str and len(key) <= LONGEST_NAME for key in entries):
+    if type(entries) is not dict or not all(map(_is_name, entries)):
         raise CheckpointError(f"damaged: {name} of a module is no dictionary by name")
     return {key: value for key, value in entries.items() if value is not None}
 
 
-def _tensors(module: Persistent) -> Iterator[tuple[str, TensorRecord]]:
+def _tensors(module: Persistent, budget: Budget) -> Iterator[tuple[str, TensorRecord]]:
     """Yield the names and tensors of a module's state dict: parameters, persistent buffers, then the parts'."""
-    budget = Budget(MOST_PARTS)
     waiting: list[tuple[str, int, Any]] = [("", 0, module)]
     while waiting:
         prefix, depth, part = waiting.pop()
@@ -225,20 +228,21 @@ def plain(value: Any) -> Any:
 
 def _plain(value: Any, left: list[int], depth: int) -> Any:
     left[0] -= 1
+    if isinstance(value, TensorRecord | ArrayRecord):
+        left[0] -= value.numel
     if left[0] < 0 or depth < 0:
         raise CheckpointError("settings nested deeper, or more of them, than any network needs: refused")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict):
-        return {
-            k if isinstance(k, str) else f"<{type(k).__name__}>": _plain(v, left, depth - 1) for k, v in value.items()
-        }
+        named = ((k if isinstance(k, str) else f"<{type(k).__name__}>", v) for k, v in value.items())
+        return {k: _plain(v, left, depth - 1) for k, v in named}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(v, left, depth - 1) for v in value]
     if isinstance(value, Reference | Record):
         return (value if isinstance(value, Reference) else value.cls).dotted
     if isinstance(value, TensorRecord) and value.storage.nbytes <= MOST_BYTES:
         return value.tensor().tolist()
-    if isinstance(value, ArrayRecord) and len(value.data) <= MOST_BYTES:
+    if isinstance(value, ArrayRecord):
         return value.array().tolist()
     return f"<{type(value).__name__}>"

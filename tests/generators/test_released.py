@@ -170,7 +170,7 @@ def test_what_is_no_generator_is_explained(tmp_path):
     def file(class_name: str = "Generator", arguments: dict = kwargs, parameters: dict = tensors) -> bytes:
         return dump({"G_ema": network(class_name, arguments, parameters)})
 
-    refused(tmp_path, dump({"state": {}}), "no generator in it.*it holds: state")
+    refused(tmp_path, dump({"state": {}}), "no generator in it.*it holds: 'state'")
     refused(tmp_path, dump([1, 2]), "no generator in it.*it holds: list")
     refused(tmp_path, torch_file({"synthesis.b4.const": torch.ones(1)}), "no generator in it")
     refused(tmp_path, file("Discriminator"), "class_name is 'Discriminator'; known are")
@@ -199,6 +199,8 @@ def test_a_layout_with_parts_that_we_do_not_have_is_refused(tmp_path):
         ({"noises.noise_1": torch.ones(3)}, "other shapes"),
     ]:
         refused(tmp_path, torch_file({**state, "g_ema": {**state["g_ema"], **change}}), reason)
+    empty = {name: tensor for name, tensor in state["g_ema"].items() if not name.startswith("to_rgb")}
+    refused(tmp_path, torch_file({**state, "g_ema": empty}), "other shapes")
     del state["g_ema"]["convs.1.activate.bias"]
     refused(tmp_path, torch_file(state), r"lacks convs\.1\.activate\.bias")
 

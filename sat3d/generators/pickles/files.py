@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.cp437  # noqa: F401 - zipfile would import it while it reads
 import struct
 import zipfile
 from pathlib import Path

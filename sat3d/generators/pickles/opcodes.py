@@ -11,7 +11,7 @@ from sat3d.generators.pickles.machine import Machine, pairs_of
 from sat3d.generators.pickles.values import CheckpointError, checked_key
 
 INTEGER = 1024
-TEXT = 2**24
+TEXT, TEXT_COST = 2**24, 256
 SHORT = 256
 
 Handler = Callable[[Machine], None]
@@ -89,6 +89,7 @@ def _register_tables() -> None:
 def _bounded(machine: Machine, count: int) -> bytes:
     if count > TEXT:
         raise CheckpointError(f"a text of {count} bytes: refused")
+    machine.budget.spend(count // TEXT_COST)
     return machine.read(count)
 
 

@@ -74,8 +74,8 @@ class CheckpointRules:
             CheckpointError: if it is refused.
         """
         dotted = f"{module}.{name}"
-        if len(dotted) > LONGEST_NAME:
-            raise CheckpointError(f"a name of {len(dotted)} letters: refused")
+        if len(dotted) > LONGEST_NAME or not dotted.isprintable():
+            raise CheckpointError(f"a name of {len(dotted)} letters that are none: refused")
         if dotted == "torch.storage._load_from_bytes":
             return Function(dotted, self._load_from_bytes)
         if dotted in KNOWN:
@@ -160,14 +160,14 @@ def _copied(arg: Any) -> int:
     """Say what copying an argument may cost, in instructions: the file can name one long value many times."""
     if isinstance(arg, str | bytes):
         return len(arg) // 16
-    return len(arg) if isinstance(arg, list | tuple | dict | set) else 0
+    return len(arg) if isinstance(arg, list | tuple | dict | set | frozenset) else 0
 
 
 def _persistent(meta: Any) -> Persistent:
     if type(meta) is not dict or meta.get("type") != "class" or type(meta.get("class_name")) is not str:
         raise CheckpointError("a persistent object without class_name: refused")
-    if len(meta["class_name"]) > LONGEST_NAME:
-        raise CheckpointError(f"a class_name of {len(meta['class_name'])} letters: refused")
+    if len(meta["class_name"]) > LONGEST_NAME or not meta["class_name"].isprintable():
+        raise CheckpointError(f"a class_name of {len(meta['class_name'])} letters that are none: refused")
     state = meta.get("state")
     if type(state) is not dict:
         raise CheckpointError(f"the persistent object {meta['class_name']} has no state: refused")

@@ -168,6 +168,11 @@ class ArrayRecord:
             raise CheckpointError(f"a numpy array of shape {shape} is declared over {len(data)} bytes")
         self.shape, self.dtype, self.order, self.data = shape, dtype, order, data
 
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
     def array(self) -> np.ndarray[Any, Any]:
         """Return the array."""
         data = self.data if isinstance(self.data, bytes) else self.data.bytes()
