@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.utils._device  # entering a device context would import it while a file is read
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -139,14 +139,14 @@ def build_generator(config: Mapping[str, Any]) -> Generator:
 
 
 @cache
-def _hints(cls: Hashable) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, Any]:
     """Evaluate our annotations, once."""
     return get_type_hints(cls)
 
 
 def _from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
     """Rebuild a dataclass from its `asdict`, also after a trip through JSON."""
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     return cls(**{f.name: _value(hints[f.name], values[f.name]) for f in fields(cls) if f.name in values})  # type: ignore[arg-type]
 
 
