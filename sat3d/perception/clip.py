@@ -112,13 +112,17 @@ class Preprocess(nn.Module):
             pick = min if self.resize_mode == "longest" else max
             scale = pick(self.size[0] / height, self.size[1] / width)
             target = (round(height * scale), round(width * scale))
+            if self.resize_mode == "shortest" and self.size[0] == self.size[1]:  # torchvision's Resize, which cuts off
+                short = min(height, width)
+                target = (height * self.size[0] // short, width * self.size[0] // short)
         mode = "bilinear" if self.interpolation == "bilinear" else "bicubic"
         images = interpolate(images, target, mode=mode, antialias=True)
         top, left = target[0] - self.size[0], target[1] - self.size[1]
         if top < 0 or left < 0:  # "longest": pad with black
             pad = (-left // 2, -left - -left // 2, -top // 2, -top - -top // 2)
             return nn.functional.pad(images, pad, value=-1.0)
-        return images[..., top // 2 : top // 2 + self.size[0], left // 2 : left // 2 + self.size[1]]
+        top, left = round(top / 2), round(left / 2)  # as torchvision's CenterCrop
+        return images[..., top : top + self.size[0], left : left + self.size[1]]
 
 
 class ClipModel(Observer):
