@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
+from sat3d.perception.networks import toyfaces_resnet
 from sat3d.perception.observer import Observer
 from sat3d.shipped import shipped_path
 
@@ -24,7 +25,10 @@ _TEXT_BATCH = 256
 def register_own_models() -> None:
     """Make open_clip know the model configurations that come with this package, under their own names."""
     from open_clip.factory import add_model_config, list_models
+    from timm.models import is_model, register_model
 
+    if not is_model(toyfaces_resnet.__name__):
+        register_model(toyfaces_resnet)
     if not set(OWN_MODELS) <= set(list_models()):
         with resources.as_file(resources.files("sat3d.perception") / "clip_configs") as folder:
             add_model_config(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -92,6 +93,25 @@ def build_trunk(name: str, widths: Sequence[int], resolution: int) -> ResidualTr
     if name not in TRUNKS:
         raise ValueError(f"trunk {name!r} is unknown; choose one of {', '.join(TRUNKS)}")
     return TRUNKS[name](widths, resolution)
+
+
+def toyfaces_resnet(pretrained: bool = False, **options: Any) -> nn.Module:
+    """Build the image network of the toy world's CLIP, of timm's blocks, with the signature that timm's registry asks for.
+
+    The residual networks of open_clip and timm shrink pictures fourfold before their first block, where a mouth of the
+    toy world is a line of two pixels. This one shrinks them twofold.
+
+    Raises:
+        ValueError: If weights of this network alone are asked for.
+    """
+    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
+
+    if pretrained:
+        raise ValueError("toyfaces_resnet has no weights of its own: they come with the whole text-image model")
+    stages = ((32, 1), (64, 2), (128, 2), (192, 2))  # channels and stride
+    blocks = tuple(ByoBlockCfg("basic", d=1, c=width, s=stride, gs=0, br=1.0) for width, stride in stages)
+    config = ByoModelCfg(blocks, downsample="avg", stem_chs=32, stem_pool="", zero_init_last=False)
+    return cast(nn.Module, ByobNet(config, **{key: options[key] for key in ("num_classes", "global_pool")}))
 
 
 def fit_resolution(images: Tensor, resolution: int) -> Tensor:

@@ -37,7 +37,7 @@ class ClipPretraining(ObserverPretraining):
     The captions name a random part of what a picture shows, in words drawn anew in each epoch. Others name one
     attribute only, the same for the whole batch: where colours differ they tell pictures apart, and the loss would
     hardly ask for more. In the first part of the run a linear head on the image embedding also learns the attributes
-    themselves, with a weight that falls to zero: the image network then knows what to look for long before the text
+    themselves, with a weight that falls linearly to zero: the image network then knows what to look for long before the text
     network speaks. The head is not exported.
     Held-out pictures are classified zero-shot by the descriptor groups; figures are accuracies by group.
 
@@ -45,7 +45,9 @@ class ClipPretraining(ObserverPretraining):
         name: Name of the model: of its configuration in the package, of its file and its entry in the manifest.
         descriptors: Descriptor groups by which it is graded.
         captions: Captions drawn for each picture in a step; each set of them is contrasted with the pictures.
-        focused: Further sets of captions in a step, each about one attribute, over the pictures that show it.
+        focused: Further sets of captions in a step, each about one attribute, over pictures that show it.
+        focused_size: Pictures of the batch in each of these sets, at most.
+        attribute_weight: Weight of the attributes' loss at the start.
         attribute_share: Share of the run in which the attributes are learned beside the captions; 0 for never.
         optimizer: The optimiser.
         augmentation: Changes to training pictures.
@@ -58,8 +60,10 @@ class ClipPretraining(ObserverPretraining):
         name: str = "toyfaces-clip",
         descriptors: str = "toyfaces",
         captions: int = 1,
-        focused: int = 2,
-        attribute_share: float = 0.6,
+        focused: int = 6,
+        focused_size: int = 48,
+        attribute_weight: float = 20.0,
+        attribute_share: float = 0.7,
         optimizer: OptimizerConfig | None = None,
         augmentation: Augmentation | None = None,
         export: ExportConfig | None = None,
@@ -67,7 +71,8 @@ class ClipPretraining(ObserverPretraining):
     ) -> None:
         self.groups = DescriptorGroups.from_yaml(descriptors)
         super().__init__(name, optimizer, augmentation, export, seed)
-        self.captions, self.focused, self.attribute_share = captions, focused, attribute_share
+        self.captions, self.focused, self.focused_size = captions, focused, focused_size
+        self.attribute_weight, self.attribute_share = attribute_weight, attribute_share
         self.attribute_loss = AttributeLoss(self.world)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -119,15 +124,17 @@ class ClipPretraining(ObserverPretraining):
         sets = []
         for k, name in enumerate(about):
             told = self.world.captions(batch.u, batch.index, 1 + k + len(about) * self.current_epoch, name)
-            rows = [row for row, caption in enumerate(told) if caption]
-            sets.append((torch.tensor(rows, device=batch.rgb.device), [told[row] for row in rows]))
+            rows = torch.tensor([row for row, caption in enumerate(told) if caption])
+            if name is not None:
+                rows = rows[torch.randperm(len(rows), generator=random)[: self.focused_size]]
+            sets.append((rows.to(batch.rgb.device), [told[row] for row in rows.tolist()]))
         return [(rows, captions) for rows, captions in sets if captions]
 
     def _attribute_weight(self) -> float:
         if self.attribute_share == 0:
             return 0.0
         progress = self.global_step / float(self.trainer.estimated_stepping_batches)
-        return max(0.0, 1 - progress / self.attribute_share)
+        return self.attribute_weight * max(0.0, 1 - progress / self.attribute_share)
 
     def on_train_batch_end(self, outputs: Any, batch: PictureBatch, batch_idx: int) -> None:
         # as open_clip's training does: a temperature below 1/100 destabilises
@@ -135,11 +142,9 @@ class ClipPretraining(ObserverPretraining):
         assert isinstance(scale, Tensor)
         scale.data.clamp_(0, math.log(100))
 
-    def on_validation_epoch_start(self) -> None:
-        self._judge = None
-
-    def on_test_epoch_start(self) -> None:
-        self._judge = None
+    def _close(self, stage: str) -> None:
+        super()._close(stage)
+        self._judge = None  # holds the model as it was, and has no place in checkpoints
 
     def _scorer(self) -> QMM:
         """Wrap the model as it is now; the phrases are embedded once per validation."""
