@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench
+.PHONY: help setup demo test lint type bench bench-generators
 
 VENV := .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make .venv and install the package with everything it needs
 
@@ -31,6 +31,10 @@ type: setup ## mypy, strict on the package
 
 bench: setup ## run every script of benchmarks/
 	@for script in benchmarks/*.py; do echo "== $$script"; python "$$script"; done
+
+DEVICE ?= cpu
+bench-generators: setup ## seconds and memory of large generators against the plain way (DEVICE=cuda for a GPU)
+	python benchmarks/generators.py --device $(DEVICE) --out docs/benchmarks/generators-$(DEVICE).json
 
 # uv where it can be had, else plain venv and pip; both take the versions that constraints.txt records.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -1,8 +1,8 @@
-"""The plain way to compute our generators, as a baseline: what one writes down first, and the released code does on a CPU.
+"""The plain way to compute our generators, as a baseline: what one writes down first, as the released code on a CPU.
 
-Every sample gets its own modulated weights, run as a grouped convolution; resampling inserts zeros and filters them; bias,
-leaky ReLU, gain and clamp are passes of their own; the samples along a ray are sorted and their features gathered, and
-compositing multiplies and sums. It takes the modules and weights of `sat3d.generators`, so that outputs can be compared.
+Every sample gets its own modulated weights, run as a grouped convolution; resampling inserts zeros and filters them;
+bias, leaky ReLU, gain and clamp are passes of their own; samples along a ray are sorted and their features gathered,
+and compositing multiplies and sums. It takes the modules of `sat3d.generators`, so that outputs can be compared.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def backbone(generator: EG3D, s: Tensor) -> Tensor:
     return image.unflatten(1, (3, generator.options.plane_channels))
 
 
-def along(generator: EG3D, planes: Tensor, origins: Tensor, directions: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
+def along(
+    generator: EG3D, planes: Tensor, origins: Tensor, directions: Tensor, depths: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return densities (B, M, S, 1) and features (B, M, S, C) at depths (B, M, S) along rays."""
     points = origins.unsqueeze(-2) + depths.unsqueeze(-1) * directions.unsqueeze(-2)
     read = sample_planes(planes, generator.renderer.axes, points.flatten(1, 2), generator.options.rendering.box_warp)
@@ -148,7 +150,9 @@ def render(generator: EG3D, planes: Tensor, s: Tensor, camera: Camera, side: int
     assert net is not None
     size, image = net.options.input_resolution, x[:, :3]
     if size != side:
-        image, x = (F.interpolate(t, (size, size), mode="bilinear", antialias=net.options.antialias) for t in (image, x))
+        image, x = (
+            F.interpolate(t, (size, size), mode="bilinear", antialias=net.options.antialias) for t in (image, x)
+        )
     styles = iter(generator.style_space.split(s)[len(list(generator.backbone.synthesis.styled_layers())) :])
     for _, part in net.blocks():
         x, image = block(part, x, image, styles, "none")

@@ -204,6 +204,7 @@ class Generator(nn.Module):
         noise: NoiseMode | torch.Generator = "const",
         neural_resolution: int | None = None,
         jitter: Any = "midpoint",
+        superresolution: bool = True,
         features: Sequence[str] = (),
     ) -> Rendering:
         """Make pictures of styles (B, style_space.size).
@@ -214,6 +215,7 @@ class Generator(nn.Module):
             noise: `const`, `none`, `random`, or a `torch.Generator` for random noise that can be repeated.
             neural_resolution: 3-D only: side of the picture that is ray-marched, pixels.
             jitter: 3-D only: `midpoint` (deterministic), or a `torch.Generator` for random samples along the rays.
+            superresolution: 3-D only: `False` stops at the ray-marched picture, which is then the image too.
             features: layers whose activations are returned.
 
         Raises:

@@ -19,6 +19,8 @@ from sat3d.generators.stylegan2 import StyledGenerator, SynthesisNetwork, Synthe
 from sat3d.ops.camera import LABEL_SIZE, Camera
 from sat3d.ops.resample import setup_filter
 
+_MOST_ACTIVATIONS = 2**26  # of one super-resolution layer at a time: 256 MB
+
 
 @dataclass(frozen=True)
 class SuperResolutionOptions:
@@ -273,6 +275,7 @@ class EG3D(StyledGenerator):
         noise: NoiseMode | torch.Generator = "const",
         neural_resolution: int | None = None,
         jitter: Any = "midpoint",
+        superresolution: bool = True,
         features: Sequence[str] = (),
     ) -> Rendering:
         """Make pictures of styles; see `Generator.synthesize`."""
@@ -280,7 +283,7 @@ class EG3D(StyledGenerator):
             raise ValueError("this generator is 3-D: give a camera, e.g. camera=G.cameras.frontal()")
         tap = FeatureTap(features)
         planes, sr_styles = self._planes(s, noise, tap)
-        out, _ = self._trace(planes, sr_styles, camera.expand(len(s)), neural_resolution, jitter, tap)
+        out, _ = self._trace(planes, sr_styles, camera.expand(len(s)), neural_resolution, jitter, tap, superresolution)
         tap.close(self.style_space.names)
         return out
 
@@ -301,6 +304,7 @@ class EG3D(StyledGenerator):
         side: int | None,
         jitter: Jitter,
         tap: FeatureTap,
+        superresolution: bool = True,
     ) -> tuple[Rendering, Marched]:
         side = side or self.options.neural_resolution
         rays = cameras.to(planes.device).to(planes.dtype).rays(side)
@@ -310,7 +314,16 @@ class EG3D(StyledGenerator):
         )
         raw = x[:, :3]
         image = raw
-        if self.superresolution is not None:
-            styles = iter([t.expand(len(x), -1) for t in sr_styles])
-            image = self.superresolution(raw, x, styles, self.superresolution.options.noise, tap)
+        if self.superresolution is not None and superresolution:
+            image = self._superresolve(raw, x, [t.expand(len(x), -1) for t in sr_styles], tap)
         return Rendering(image, raw, depth, opacity, tap), marched
+
+    def _superresolve(self, raw: Tensor, x: Tensor, styles: Sequence[Tensor], tap: FeatureTap) -> Tensor:
+        """Refine pictures; without gradients few at once, as many as keep to a memory budget."""
+        net = self.superresolution
+        assert net is not None
+        most = max(1, _MOST_ACTIVATIONS // (max(net.options.channels) * net.resolution**2))
+        if torch.is_grad_enabled() or tap.wanted or net.options.noise == "random":
+            most = len(x)
+        pieces = zip(raw.split(most), x.split(most), zip(*(t.split(most) for t in styles), strict=True), strict=True)
+        return torch.cat([net(r, f, iter(s), net.options.noise, tap) for r, f, s in pieces])

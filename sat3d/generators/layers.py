@@ -12,18 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sat3d.generators.base import FeatureTap, Kind
-from sat3d.ops.modulation import modulated_conv2d
+from sat3d.ops.modulation import leaky_relu, modulated_conv2d, styled_conv2d
 from sat3d.ops.resample import conv2d_up, setup_filter, upsample2d
 
 Architecture = Literal["skip", "orig", "resnet"]
 Noise = Literal["const", "none", "random"] | torch.Generator
 MOST_LAYERS = 64
-
-
-def leaky_relu(x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    """Apply leaky ReLU(0.2)·√2·gain, then clamp to ±clamp·gain."""
-    x = F.leaky_relu(x, 0.2) * (math.sqrt(2) * gain)
-    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
 class FullyConnected(nn.Module):
@@ -177,22 +171,20 @@ class SynthesisLayer(StyledLayer):
 
     def forward(self, x: Tensor, style: Tensor, noise: Noise = "const", gain: float = 1.0) -> Tensor:
         """Map (B, inputs, h, w) to (B, outputs, resolution, resolution)."""
-        x = modulated_conv2d(x, self.weight, style, up_filter=self.resample_filter if self.up else None)
-        shift = self.bias[:, None, None]
-        if self.position is not None:
-            shift = shift + self.position
+        bias = self.bias if self.position is None else self.bias[:, None, None] + self.position
+        field: Tensor | None = None
         if noise == "const":
-            shift = shift + self.noise_const * self.noise_strength
-        x = x + shift.to(x.dtype)
-        if noise == "random" or isinstance(noise, torch.Generator):
-            x = x + (_draw_noise(x, noise) * self.noise_strength).to(x.dtype)
-        return leaky_relu(x, gain, self.clamp)
+            field = self.noise_const * self.noise_strength
+        elif noise != "none":
+            field = _draw_noise(len(x), self.resolution, noise, x) * self.noise_strength
+        up = self.resample_filter if self.up else None
+        return styled_conv2d(x, self.weight, style, bias, field, up_filter=up, gain=gain, clamp=self.clamp)
 
 
-def _draw_noise(x: Tensor, noise: Noise) -> Tensor:
+def _draw_noise(count: int, side: int, noise: Noise, like: Tensor) -> Float[Tensor, "b 1 h w"]:
     generator = noise if isinstance(noise, torch.Generator) else None
-    where = generator.device if generator is not None else x.device
-    return torch.randn(len(x), 1, *x.shape[2:], generator=generator, device=where).to(x)
+    where = generator.device if generator is not None else like.device
+    return torch.randn(count, 1, side, side, generator=generator, device=where).to(like)
 
 
 class ToRGBLayer(StyledLayer):

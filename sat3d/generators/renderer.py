@@ -155,8 +155,8 @@ class RayRenderer(nn.Module):
     def _march(self, planes: Tensor, decode: Decode, rays: _Rays) -> Marched:
         origins, directions, u = rays.origins, rays.directions, rays.u
         depths = raymarch.stratified_depths(rays.near, rays.far, rays.jitter, disparity=self.options.disparity)
-        density, features = self._decode_along(planes, decode, origins, directions, depths)
-        order: Tensor | None = None
+        density, coarse_features = self._decode_along(planes, decode, origins, directions, depths)
+        features, order = [coarse_features], None
         if u.shape[-1]:
             with torch.no_grad():
                 coarse = raymarch.march_weights(density, depths)
@@ -164,9 +164,10 @@ class RayRenderer(nn.Module):
             more_density, more_features = self._decode_along(planes, decode, origins, directions, fine)
             depths, order = torch.sort(torch.cat([depths, fine], dim=-1), dim=-1, stable=True)
             density = torch.cat([density, more_density], dim=-1).gather(-1, order)
-            features = torch.cat([features, more_features], dim=-2)
+            features.append(more_features)
         weights = raymarch.march_weights(density, depths)
-        colour = raymarch.composite(raymarch.sample_weights(weights, order), features)
+        shares = raymarch.sample_weights(weights, order).split([f.shape[-2] for f in features], dim=-1)
+        colour = torch.stack([raymarch.composite(a, f) for a, f in zip(shares, features, strict=True)]).sum(0)
         opacity = weights.sum(-1, keepdim=True)
         if self.options.white_back:
             colour = colour + 1 - opacity

@@ -185,6 +185,7 @@ class StyleGAN2(StyledGenerator):
         noise: NoiseMode | torch.Generator = "const",
         neural_resolution: int | None = None,
         jitter: Any = "midpoint",
+        superresolution: bool = True,
         features: Sequence[str] = (),
     ) -> Rendering:
         """Make pictures of styles; see `Generator.synthesize`."""

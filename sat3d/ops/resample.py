@@ -22,12 +22,12 @@ def setup_filter(taps: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)) -> Float[Tensor
 
 
 def filter2d(
-    x: Float[Tensor, "b c h w"], f: Float[Tensor, "k k"], padding: int, gain: float = 1.0
+    x: Float[Tensor, "b c h w"], f: Float[Tensor, "k k"], padding: int, gain: float = 1.0, bias: Tensor | None = None
 ) -> Float[Tensor, "b c h2 w2"]:
-    """Convolve every channel with `f` (a true convolution: the filter is flipped), zeros outside."""
+    """Convolve every channel with `f` (a true convolution: the filter is flipped), zeros outside; add `bias` (C,)."""
     c = x.shape[1]
     kernel = (f * gain).flip((0, 1)).to(x.dtype).expand(c, 1, *f.shape)
-    return F.conv2d(x, kernel, padding=padding, groups=c)
+    return F.conv2d(x, kernel, bias, padding=padding, groups=c)
 
 
 def upsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "4 4"]) -> Float[Tensor, "b c h2 w2"]:
@@ -45,16 +45,30 @@ def downsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "4 4"]) -> Float[
 
 
 def conv2d_up(
-    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"]
+    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"], bias: Tensor | None = None
 ) -> Float[Tensor, "b o h2 w2"]:
-    """Convolve and double the resolution, with the released networks' orientation of the kernel.
+    """Convolve and double the resolution, with the released networks' orientation of the kernel; add `bias` (O,).
 
     A 3×3 kernel acts as a true convolution (transposed, stride 2, then the filter with gain 4); a 1×1 kernel convolves
     first and upsamples then.
     """
     if weight.shape[-1] == 1:
-        return upsample2d(F.conv2d(x, weight), f)
-    return filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), f, padding=1, gain=4.0)
+        y = upsample2d(F.conv2d(x, weight), f)
+        return y if bias is None else y + bias[:, None, None]
+    return filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), f, padding=1, gain=4.0, bias=bias)
+
+
+def conv2d_up_adjoint(
+    y: Float[Tensor, "b o h2 w2"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"]
+) -> Float[Tensor, "b i h w"]:
+    """Apply the adjoint of `conv2d_up` in its input: what its backward pass does to a gradient."""
+    if weight.shape[-1] == 1:
+        c = y.shape[1]
+        y = F.conv2d(y, (f * 4).to(y.dtype).expand(c, 1, *f.shape), stride=2, padding=1, groups=c)
+        return F.conv_transpose2d(y, weight)
+    c = y.shape[1]
+    y = F.conv2d(y, (f * 4).to(y.dtype).expand(c, 1, *f.shape), padding=2, groups=c)
+    return F.conv2d(y, weight.transpose(0, 1), stride=2)
 
 
 def conv2d_down(

@@ -96,9 +96,9 @@ def build_trunk(name: str, widths: Sequence[int], resolution: int) -> ResidualTr
 
 
 def toyfaces_resnet(pretrained: bool = False, **options: Any) -> nn.Module:
-    """Build the image network of the toy world's CLIP, of timm's blocks, with the signature that timm's registry asks for.
+    """Build the image network of the toy world's CLIP, of timm's blocks, with the signature that timm's registry wants.
 
-    The residual networks of open_clip and timm shrink pictures fourfold before their first block, where a mouth of the
+    The residual networks of open_clip and timm shrink pictures fourfold before their first block, and a mouth of the
     toy world is a line of two pixels. This one shrinks them twofold.
 
     Raises:

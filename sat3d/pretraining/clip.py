@@ -37,8 +37,8 @@ class ClipPretraining(ObserverPretraining):
     The captions name a random part of what a picture shows, in words drawn anew in each epoch. Others name one
     attribute only, the same for the whole batch: where colours differ they tell pictures apart, and the loss would
     hardly ask for more. In the first part of the run a linear head on the image embedding also learns the attributes
-    themselves, with a weight that falls linearly to zero: the image network then knows what to look for long before the text
-    network speaks. The head is not exported.
+    themselves, with a weight that falls linearly to zero: the image network then knows what to look for long before the
+    text network speaks. The head is not exported.
     Held-out pictures are classified zero-shot by the descriptor groups; figures are accuracies by group.
 
     Args:

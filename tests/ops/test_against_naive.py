@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from sat3d.ops import raymarch
 from sat3d.ops.camera import Camera
-from sat3d.ops.modulation import modulated_conv2d
+from sat3d.ops.modulation import leaky_relu, modulated_conv2d, styled_conv2d
 from sat3d.ops.resample import setup_filter, upsample2d
-from sat3d.ops.triplane import mean_plane_features, plane_axes
+from sat3d.ops.triplane import mean_plane_features, plane_axes, sample_planes
 
 
 def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -32,6 +32,30 @@ def test_modulated_convolution_is_a_convolution_with_each_samples_own_weights(de
 def test_modulated_convolution_has_the_right_gradients() -> None:
     arguments = [seeded(2, 3, 4, 4).requires_grad_(), seeded(2, 3, 3, 3, seed=1), seeded(2, 3, seed=2).requires_grad_()]
     assert torch.autograd.gradcheck(lambda x, w, s: modulated_conv2d(x, w, s, up_filter=setup_filter()), arguments)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("shift", ["bias", "noise", "noises", "map"])
+def test_a_frozen_layer_equals_its_steps_taken_one_by_one(batch: int, up: bool, shift: str) -> None:
+    x, style = seeded(batch, 3, 5, 5).requires_grad_(), seeded(batch, 3, seed=2).requires_grad_()
+    weight, side = seeded(4, 3, 3, 3, seed=1), 10 if up else 5
+    bias = seeded(4, side, side, seed=3) if shift == "map" else seeded(4, seed=3)
+    noise = {"noise": seeded(side, side, seed=4), "noises": seeded(batch, 1, side, side, seed=4)}.get(shift)
+    up_filter = setup_filter((1.0, 3.0, 2.0, 0.5)).double() if up else None
+
+    y = modulated_conv2d(x, weight, style, up_filter=up_filter) + bias.reshape(4, *bias.shape[1:] or (1, 1))
+    expected = leaky_relu(y if noise is None else y + noise, 0.7, 1.0)
+    assert 0.02 < float((expected.abs() >= 0.7).double().mean()) < 0.9  # some are clamped
+    ours = styled_conv2d(x, weight, style, bias, noise, up_filter=up_filter, gain=0.7, clamp=1.0)
+    torch.testing.assert_close(ours, expected)
+    upstream = seeded(*expected.shape, seed=5)
+    for a, b in zip(
+        torch.autograd.grad(ours, (x, style), upstream),
+        torch.autograd.grad(expected, (x, style), upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
 
 
 def test_half_precision_neither_overflows_nor_drifts() -> None:
@@ -109,6 +133,22 @@ def test_plane_features_are_bilinear_in_the_planes_own_coordinates(convention: s
     seen = {"released": [(x, y), (x, z), (z, x)], "corrected": [(x, y), (x, z), (z, y)]}[convention]
     expected = torch.tensor(seen).mean(dim=0)
     torch.testing.assert_close(mean_plane_features(planes, plane_axes(convention), point, 1.0)[0, 0], expected)
+
+
+def test_the_mean_of_planes_equals_reading_them_one_by_one() -> None:
+    points = seeded(2, 50, 3) * 0.4  # some outside the box
+    points[0, 0], points[0, 1] = 1e9, -1e9
+    planes, points = seeded(2, 3, 4, 6, 5, seed=1).requires_grad_(), points.requires_grad_()
+    expected = sample_planes(planes, plane_axes(), points, 1.0).mean(1)
+    ours = mean_plane_features(planes, plane_axes(), points, 1.0)
+    torch.testing.assert_close(ours, expected)
+    upstream = seeded(2, 50, 4, seed=2)
+    for a, b in zip(
+        torch.autograd.grad(ours, (planes, points), upstream),
+        torch.autograd.grad(expected, (planes, points), upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
 
 
 def test_a_pixel_on_the_optical_axis_looks_at_the_pivot() -> None:

@@ -97,16 +97,19 @@ def test_worlds_pictures_suffice(door, tmp_path):
     assert {key.partition("/")[0] for key in metrics} == {"world"}
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(door, tmp_path):
-    # 3 steps an epoch, and a checkpoint in the middle of the second
-    steps = ("--trainer.max_steps=6", "--trainer.val_check_interval=6")
+@pytest.mark.parametrize("name", ["judge", "clip"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(door, tmp_path, name):
+    # 3 steps an epoch, graded and kept in the middle of the second
+    steps = ("--trainer.max_steps=6", "--trainer.val_check_interval=2")
     keep = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=4")
     whole = door(
-        "fit", "judge", *steps, *keep, "--trainer.callbacks.save_top_k=-1", "--run.dir", str(tmp_path / "whole")
+        "fit", name, *steps, *keep, "--trainer.callbacks.save_top_k=-1", "--run.dir", str(tmp_path / "whole")
     )
     (middle,) = (tmp_path / "whole" / "checkpoints").glob("*step=4.ckpt")
-    resumed = door("fit", "judge", *steps, "--run.dir", str(tmp_path / "rest"), "--ckpt_path", str(middle))
+    resumed = door("fit", name, *steps, "--run.dir", str(tmp_path / "rest"), "--ckpt_path", str(middle))
     assert whole.trainer.global_step == resumed.trainer.global_step == 6
+    kept = torch.load(middle, weights_only=False)["state_dict"]
+    assert kept.keys() == whole.model.state_dict().keys()
     for key, value in whole.model.observer.state_dict().items():
         assert torch.equal(value, resumed.model.observer.state_dict()[key]), key
 
