@@ -9,12 +9,15 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sat3d.ops import raymarch
 from sat3d.ops.triplane import mean_plane_features, plane_axes
 
 Jitter = Literal["midpoint"] | torch.Generator | tuple[Tensor, Tensor]
 Decode = Callable[[Tensor], tuple[Tensor, Tensor]]
+MOST_KEPT = 350_000  # ray samples whose intermediate values may be kept for a backward pass, about 600 bytes each
+CHUNK = 2**17  # ray samples that are marched again at a time
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class RayRenderer(nn.Module):
         directions: Float[Tensor, "b m 3"],
         jitter: Jitter = "midpoint",
     ) -> Marched:
-        """March every ray; without gradients in chunks that keep to the memory budget.
+        """March every ray, in chunks that keep to the memory budget; with gradients, large pictures are marched twice.
 
         Args:
             planes: for each of the B cameras, or one set for all of them.
@@ -125,8 +128,10 @@ class RayRenderer(nn.Module):
         o = self.options
         count = b * m // len(planes)
         samples = len(planes) * (o.depth_resolution + o.depth_resolution_importance)
-        step = count if torch.is_grad_enabled() else max(1, o.max_samples // samples)
-        chunks = [self._march(planes, decode, rays.part(slice(i, i + step))) for i in range(0, count, step)]
+        kept = torch.is_grad_enabled() and count * samples <= MOST_KEPT
+        step = count if kept else max(1, (CHUNK if torch.is_grad_enabled() else o.max_samples) // samples)
+        march = self._march if kept or not torch.is_grad_enabled() else self._march_again
+        chunks = [march(planes, decode, rays.part(slice(i, i + step))) for i in range(0, count, step)]
         whole = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True))
         marched = Marched(*(t.reshape(b, m, t.shape[-1]) for t in whole))
         # The released networks clamp to the range of the whole batch, chunks of rays included.
@@ -151,6 +156,11 @@ class RayRenderer(nn.Module):
         else:
             raise ValueError(f"jitter is 'midpoint', a torch.Generator or two tensors, not {jitter!r}")
         return first.reshape(b, m, s).to(like), second.reshape(b, m, n).to(like)
+
+    def _march_again(self, planes: Tensor, decode: Decode, rays: _Rays) -> Marched:
+        """March now, and again in the backward pass instead of keeping what lies between."""
+        marched: Marched = checkpoint(self._march, planes, decode, rays, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-untyped-call]
+        return marched
 
     def _march(self, planes: Tensor, decode: Decode, rays: _Rays) -> Marched:
         origins, directions, u = rays.origins, rays.directions, rays.u

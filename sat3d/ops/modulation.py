@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
+from sat3d.ops import winograd
 from sat3d.ops.resample import conv2d_up, conv2d_up_adjoint
 
 SLOPE = 0.2
@@ -117,6 +118,8 @@ def _fit_half(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _convolve(x: Tensor, weight: Tensor, up_filter: Tensor | None, bias: Tensor | None = None) -> Tensor:
     if up_filter is not None:
         return conv2d_up(x, weight, up_filter, bias)
+    if not torch.is_grad_enabled() and winograd.is_worthwhile(x, weight):
+        return winograd.conv3x3(x, weight, bias)
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
@@ -228,5 +231,7 @@ def _shift_dot(inner: Tensor, bias: Tensor, noise: Tensor | None) -> Float[Tenso
 def _convolve_adjoint(y: Tensor, weight: Tensor, up_filter: Tensor | None, x: Tensor) -> Tensor:
     if up_filter is not None:
         return conv2d_up_adjoint(y, weight, up_filter)
+    if winograd.is_worthwhile(y, weight):
+        return winograd.conv3x3(y, weight.flip((2, 3)).transpose(0, 1))
     made: Tensor = conv2d_input(x.shape, weight, y, padding=weight.shape[-1] // 2)  # type: ignore[arg-type]
     return made

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MOST_TAPS = 64
+_BAND = 2**21  # elements
 
 
 def setup_filter(taps: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)) -> Float[Tensor, "k k"]:
@@ -50,25 +51,62 @@ def conv2d_up(
     """Convolve and double the resolution, with the released networks' orientation of the kernel; add `bias` (O,).
 
     A 3×3 kernel acts as a true convolution (transposed, stride 2, then the filter with gain 4); a 1×1 kernel convolves
-    first and upsamples then.
+    first and upsamples then. Without gradients, what lies between the two steps is made in bands that fit a cache.
     """
     if weight.shape[-1] == 1:
         y = upsample2d(F.conv2d(x, weight), f)
         return y if bias is None else y + bias[:, None, None]
-    return filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), f, padding=1, gain=4.0, bias=bias)
+    b, _, h, w = x.shape
+    o, step = len(weight), _band(len(weight) * (2 * w + 1) * 2)
+    if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
+        return filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), f, padding=1, gain=4.0, bias=bias)
+    kernel = (f * 4).flip((0, 1)).to(x.dtype).expand(o, 1, 4, 4)
+    out = _empty_like(x, b, o, 2 * h, 2 * w)
+    for top in range(0, h, step):
+        below = min(top + step, h)
+        rows = F.conv_transpose2d(_rows(x, top - 1, below + 1), weight.transpose(0, 1), stride=2)
+        # the first and the last row lack what other bands would add
+        out[:, :, 2 * top : 2 * below] = F.conv2d(rows[:, :, 1:-1], kernel, bias, padding=(0, 1), groups=o)
+    return out
 
 
 def conv2d_up_adjoint(
     y: Float[Tensor, "b o h2 w2"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"]
 ) -> Float[Tensor, "b i h w"]:
     """Apply the adjoint of `conv2d_up` in its input: what its backward pass does to a gradient."""
+    c, k = y.shape[1], f.shape[0]
+    kernel = (f * 4).to(y.dtype).expand(c, 1, *f.shape)
     if weight.shape[-1] == 1:
-        c = y.shape[1]
-        y = F.conv2d(y, (f * 4).to(y.dtype).expand(c, 1, *f.shape), stride=2, padding=1, groups=c)
-        return F.conv_transpose2d(y, weight)
-    c = y.shape[1]
-    y = F.conv2d(y, (f * 4).to(y.dtype).expand(c, 1, *f.shape), padding=2, groups=c)
-    return F.conv2d(y, weight.transpose(0, 1), stride=2)
+        return F.conv_transpose2d(F.conv2d(y, kernel, stride=2, padding=1, groups=c), weight)
+    h, w, turned = y.shape[2] // 2, y.shape[3] // 2, weight.transpose(0, 1)
+    step = _band(c * (2 * w + 1) * 2)
+    if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
+        return F.conv2d(F.conv2d(y, kernel, padding=k - 2, groups=c), turned, stride=2)
+    out = _empty_like(y, len(y), weight.shape[1], h, w)
+    for top in range(0, h, step):
+        below = min(top + step, h)
+        rows = F.conv2d(_rows(y, 2 * top - 2, 2 * below + 2), kernel, padding=(0, 2), groups=c)
+        out[:, :, top:below] = F.conv2d(rows, turned, stride=2)
+    return out
+
+
+def _band(row: int) -> int:
+    """Return how many rows of so many elements are made at once."""
+    return max(8, _BAND // row)
+
+
+def _rows(x: Tensor, first: int, end: int) -> Tensor:
+    """Return rows `first` to `end` of pictures, zeros where there are none."""
+    h = x.shape[2]
+    inside = x[:, :, max(first, 0) : min(end, h)]
+    above, below = max(-first, 0), max(end - h, 0)
+    return F.pad(inside, (0, 0, above, below)) if above or below else inside
+
+
+def _empty_like(x: Tensor, *shape: int) -> Tensor:
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    order = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
 
 
 def conv2d_down(

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sat3d.ops import raymarch
+from sat3d.ops import raymarch, resample, winograd
 from sat3d.ops.camera import Camera
 from sat3d.ops.modulation import leaky_relu, modulated_conv2d, styled_conv2d
-from sat3d.ops.resample import setup_filter, upsample2d
+from sat3d.ops.resample import conv2d_up, conv2d_up_adjoint, setup_filter, upsample2d
 from sat3d.ops.triplane import mean_plane_features, plane_axes, sample_planes
 
 
@@ -56,6 +56,32 @@ def test_a_frozen_layer_equals_its_steps_taken_one_by_one(batch: int, up: bool, 
         strict=True,
     ):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("size", [(36, 32), (64, 80)])
+def test_winograd_gives_the_convolution(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    monkeypatch.setattr(winograd, "_TILES", 36 * 130 * 24)  # pieces of one row and of several, the last one smaller
+    x = seeded(2, 128, *size).float().contiguous(memory_format=torch.channels_last)
+    weight, bias = seeded(130, 128, 3, 3, seed=1).float(), seeded(130, seed=2).float()
+    assert winograd.is_worthwhile(x, weight)
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    ours = winograd.conv3x3(x, weight, bias).double()
+    assert float((ours - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_large_frozen_layers_have_the_gradients_of_their_steps() -> None:
+    x = seeded(1, 128, 32, 32).float().requires_grad_()
+    style, weight = seeded(1, 128, seed=2).float().requires_grad_(), seeded(130, 128, 3, 3, seed=1).float()
+    bias, upstream = seeded(130, seed=3).float(), seeded(1, 130, 32, 32, seed=4).float()
+    ours = styled_conv2d(x, weight, style, bias)
+    expected = leaky_relu(modulated_conv2d(x, weight, style) + bias[:, None, None])
+    assert float(((ours - expected).norm() / expected.norm()).detach()) < 1e-5
+    for a, b in zip(
+        torch.autograd.grad(ours, (x, style), upstream),
+        torch.autograd.grad(expected, (x, style), upstream),
+        strict=True,
+    ):
+        assert float((a - b).norm() / b.norm()) < 1e-3  # some leaky ReLUs change sign
 
 
 def test_half_precision_neither_overflows_nor_drifts() -> None:
@@ -170,3 +196,14 @@ def test_a_camera_of_a_wrong_shape_is_refused() -> None:
         Camera(torch.eye(4), torch.eye(3).expand(1, 3, 3))
     with pytest.raises(ValueError, match="25"):
         Camera.from_label(torch.zeros(2, 16))
+
+
+def test_upsampling_convolutions_in_bands_equal_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, f = seeded(2, 3, 37, 5), seeded(4, 3, 3, 3, seed=1), setup_filter((1.0, 3.0, 2.0, 0.5)).double()
+    bias, y = seeded(4, seed=2), seeded(2, 4, 74, 10, seed=3)
+    whole, whole_adjoint = conv2d_up(x, weight, f, bias), conv2d_up_adjoint(y, weight, f)
+    monkeypatch.setattr(resample, "_BAND", 1)  # the fewest rows at a time
+    with torch.no_grad():
+        torch.testing.assert_close(conv2d_up(x, weight, f, bias), whole)
+        torch.testing.assert_close(conv2d_up_adjoint(y, weight, f), whole_adjoint)
+    torch.testing.assert_close((conv2d_up(x, weight, f) * y).sum(), (x * whole_adjoint).sum())

@@ -102,9 +102,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(door, tmp_path, name
     # 3 steps an epoch, graded and kept in the middle of the second
     steps = ("--trainer.max_steps=6", "--trainer.val_check_interval=2")
     keep = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=4")
-    whole = door(
-        "fit", name, *steps, *keep, "--trainer.callbacks.save_top_k=-1", "--run.dir", str(tmp_path / "whole")
-    )
+    whole = door("fit", name, *steps, *keep, "--trainer.callbacks.save_top_k=-1", "--run.dir", str(tmp_path / "whole"))
     (middle,) = (tmp_path / "whole" / "checkpoints").glob("*step=4.ckpt")
     resumed = door("fit", name, *steps, "--run.dir", str(tmp_path / "rest"), "--ckpt_path", str(middle))
     assert whole.trainer.global_step == resumed.trainer.global_step == 6
