@@ -153,7 +153,8 @@ def _stylegan2_options(kwargs: Mapping[str, Any]) -> StyleGAN2Options:
         resolution=kwargs["img_resolution"],
         channels=kwargs["img_channels"],
         mapping=_mapping(kwargs.get("mapping_kwargs", {})),
-        synthesis=_synthesis(kwargs.get("synthesis_kwargs", {})),
+        # stylegan2-ada-pytorch nests the synthesis network's arguments, stylegan3's StyleGAN2 has them flat.
+        synthesis=_synthesis({**kwargs, **kwargs.get("synthesis_kwargs", {})}),
     )
 
 

@@ -51,6 +51,15 @@ def test_what_belongs_to_the_network_is_read_with_it(tmp_path):
     assert torch.equal(generator.renderer.axes, torch.eye(3).repeat(3, 1, 1))
 
 
+def test_flat_arguments_of_the_synthesis_network_are_nested_ones():
+    config, tensors = example("stylegan2")
+    nested = {**config["init_kwargs"], "synthesis_kwargs": {"channel_base": 64, "channel_max": 8, "conv_clamp": 2}}
+    flat = {**nested, **nested["synthesis_kwargs"], "fused_modconv_default": "inference_only"}
+    del flat["synthesis_kwargs"]
+    first, second = (from_official({**config, "init_kwargs": kwargs}, tensors) for kwargs in (nested, flat))
+    assert second.hash == first.hash and second.config["synthesis"]["conv_clamp"] == 2
+
+
 def test_half_precision_is_widened(tmp_path):
     generator = load_generator(written(tmp_path / "n.pkl", released_file("stylegan2", dtype=torch.float16)))
     assert {p.dtype for p in generator.parameters()} == {torch.float32}
