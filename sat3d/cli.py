@@ -24,9 +24,10 @@ COMMANDS = {
     "compare": "editors against copying, chance and the ideal edit, at equal drift",
     "inspect": "what a checkpoint file holds; nothing in it is executed",
     "convert": "a released checkpoint as one .safetensors file",
+    "fetch": "a released network's file from a URL, to be used by name",
 }
 # Verbs about files take them as bare words too: `sat3d inspect FILE` is `sat3d inspect --file FILE`.
-OPERANDS = {"inspect": ("file",), "convert": ("file", "out")}
+OPERANDS = {"inspect": ("file",), "convert": ("file", "out"), "fetch": ("name", "url")}
 
 USAGE = """\
 usage: lightning VERB [OPTIONS]        (sat3d is the same program)

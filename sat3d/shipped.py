@@ -60,7 +60,7 @@ def shipped_path(name: str, folder: Path | None = None) -> Path:
         raise ValueError(
             f"{path} has {size} bytes where the manifest says {entry['bytes']}: it is truncated or damaged"
         )
-    if _sha256(path, path.stat().st_mtime_ns) != entry["sha256"]:
+    if sha256_of(path) != entry["sha256"]:
         raise ValueError(f"{path} is not the file that the manifest describes (sha256 differs); restore it")
     return path
 
@@ -100,7 +100,7 @@ def register(
     target = folder / f"{name}{file.suffix}"
     entry: Entry = {
         "file": target.name,
-        "sha256": _sha256(file, file.stat().st_mtime_ns),
+        "sha256": sha256_of(file),
         "bytes": file.stat().st_size,
         "kind": kind,
         "licence": licence,
@@ -111,20 +111,30 @@ def register(
     }
     records = json.dumps({**manifest(folder), name: entry}, indent=2, sort_keys=True, allow_nan=False) + "\n"
     if not (target.exists() and target.samefile(file)):
-        _replace(target, lambda partial: shutil.copyfile(file, partial))
-    _replace(folder / "manifest.json", lambda partial: Path(partial).write_text(records))
+        replace_file(target, lambda partial: shutil.copyfile(file, partial))
+    replace_file(folder / "manifest.json", lambda partial: Path(partial).write_text(records))
     return target
 
 
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256, computed once per process, size and modification time."""
+    found = path.stat()
+    return _sha256(path, found.st_size, found.st_mtime_ns)
+
+
 @cache
-def _sha256(path: Path, modified: int) -> str:
-    """Hash a file once per process and modification time."""
+def _sha256(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _replace(target: Path, write: Callable[[str], object]) -> None:
-    """Write beside the target, then move over it: readers see the old file or the new one."""
+def replace_file(target: Path, write: Callable[[str], object]) -> None:
+    """Write beside the target, then move over it: readers see the old file or the new one.
+
+    Args:
+        target: file to make or replace.
+        write: fills the file of the name it is given.
+    """
     descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(descriptor)
     try:

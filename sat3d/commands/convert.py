@@ -29,7 +29,7 @@ def main(
     from sat3d.generators.zoo import resolve
 
     path = resolve(file, option="file")
-    generator = load_generator(path)
+    generator = load_generator(file)
     try:
         save_generator(generator, target, dtype=getattr(torch, dtype))
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sat3d.generators.base import Generator
+from sat3d.generators.catalogue import Entry, entries, find, record_use
 from sat3d.generators.declared import declared
 from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
 from sat3d.generators.official import load_parameters
@@ -22,7 +24,7 @@ from sat3d.generators.released import read_released
 from sat3d.generators.renderer import RenderingOptions
 from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
-from sat3d.shipped import shipped_path
+from sat3d.shipped import manifest, shipped_path
 
 T = TypeVar("T")
 
@@ -31,31 +33,43 @@ def load_generator(name: str | Path, *, trainable: bool = False, device: str | t
     """Load a generator by its name in the zoo, from a `.safetensors` file of ours, or from a released checkpoint.
 
     Released are NVIDIA's pickles of StyleGAN2-ADA and EG3D, and StyleGAN2 in rosinality's and genforce's layouts. They
-    are read as data: nothing that a file names is imported, called or evaluated.
+    are read as data: nothing that a file names is imported, called or evaluated. The file of a released network's name
+    is looked for in the folder that the variable SAT3D_ZOO names, and its cameras are those that are known of it.
 
     Calls that name the same generator and device share one instance: in eval(), without gradients on its weights.
 
     Args:
-        name: e.g. `toyfaces64`, or the path of a `.safetensors`, `.pkl`, `.pt` or `.pth`.
+        name: e.g. `toyfaces64`, `eg3d-ffhq512-128`, or the path of a `.safetensors`, `.pkl`, `.pt` or `.pth`.
         trainable: return a private copy whose weights take gradients.
         device: where the weights go.
 
     Raises:
         FileNotFoundError: if there is no such name or file.
-        CheckpointError: if the file is damaged, is no generator's, or asks for something that is refused.
+        CheckpointError: if the file is damaged, is no generator's, asks for something that is refused, or is not what
+            it was at its first use, or not the network of that name.
     """
+    path, entry = resolve(name), entries().get(str(name))
     if trainable:
-        return read_generator(resolve(name)).to(device).requires_grad_(True).train()
-    return _shared(str(resolve(name)), str(torch.device(device)))
+        return _read(path, entry).to(device).requires_grad_(True).train()
+    return _shared(str(path), entry, str(torch.device(device)))
 
 
 @cache
-def _shared(path: str, device: str) -> Generator:
-    return read_generator(Path(path)).to(device).freeze()
+def _shared(path: str, entry: Entry | None, device: str) -> Generator:
+    return _read(Path(path), entry).to(device).freeze()
+
+
+def _read(path: Path, entry: Entry | None) -> Generator:
+    generator = read_generator(path)
+    if entry is not None:
+        entry.check(generator)
+        record_use(path)
+        generator.name, generator.cameras = entry.name, entry.cameras
+    return generator
 
 
 def resolve(name: str | Path, option: str = "generator") -> Path:
-    """Return the file of a generator: itself if it has a suffix, otherwise the shipped one of that name.
+    """Return the file of a generator: a released or shipped one by its name, else the path itself.
 
     Args:
         name: what the user gave.
@@ -63,12 +77,22 @@ def resolve(name: str | Path, option: str = "generator") -> Path:
 
     Raises:
         FileNotFoundError: if there is no such name or file.
+        CheckpointError: if a released network's file is not what it was at its first use.
     """
+    if entry := entries().get(str(name)):
+        return find(entry, option)
     path = Path(name).expanduser()
     if path.suffix:
         if not path.is_file():
             raise FileNotFoundError(f"{option}={str(name)!r}: there is no such file")
         return path.resolve()
+    if str(name) not in manifest():
+        shipped = [known for known, record in manifest().items() if record["kind"] == "generator"]
+        near = get_close_matches(str(name), [*shipped, *entries()], n=1)
+        raise FileNotFoundError(
+            f"{option}={str(name)!r}: neither a file nor a known name{f'; did you mean {near[0]}?' if near else ''}\n"
+            f"shipped: {', '.join(shipped) or 'none'}\nreleased, from files of your own: {', '.join(entries())}"
+        )
     try:
         return shipped_path(str(name))
     except FileNotFoundError as error:
