@@ -1,14 +1,23 @@
-"""`generate`: pictures, a grid, an orbit clip and depth of a generator's seeds."""
+"""`generate`: pictures of a generator's seeds, and of a 3-D one depth and clips along a camera path."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from sat3d.commands.seeds import parse_seeds, writable
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+
+    from sat3d.generators import CameraDistribution
+    from sat3d.ops.camera import Camera
+    from sat3d.visualization import Look
+
+Path3D = Literal["orbit", "yaw", "pitch", "turn"]
+ROW, ROWS = 8, 8  # most pictures side by side in the grid and the clips, most rows of the grid
+WIDEST, SMALLEST = 2048, 128  # sides that suit, pixels: of a page, of a picture on it
 
 
 def main(
@@ -16,58 +25,149 @@ def main(
     seeds: str = "0-15",
     out: str = "out",
     truncation: float = 1.0,
+    cutoff: int | None = None,
+    noise: Literal["const", "none", "random"] = "const",
+    label: int | None = None,
     yaw: float | None = None,
     pitch: float | None = None,
+    radius: float | None = None,
+    fov: float | None = None,
+    neural_resolution: int | None = None,
+    path: Path3D = "orbit",
+    amplitude: tuple[float, float] | None = None,
     frames: int = 30,
-    scale: int = 2,
+    clip: Literal["mp4", "gif"] = "mp4",
+    tile: int | None = None,
+    device: str = "cpu",
 ) -> None:
-    """Make pictures of a generator's seeds, a grid of them, an orbit clip and depth in colours.
+    """Make pictures of a generator's seeds and a grid; of a 3-D one also depth, and clips along a camera path.
 
     Args:
         generator: Name or file of a generator.
         seeds: Numbers of the latents, such as 0-15 or 3,7,12.
         out: Folder for the files.
         truncation: Truncation ψ; 1 leaves the code as it is, 0 gives the mean.
-        yaw: Camera angle around the head in radians, 3-D generators only.
-        pitch: Camera angle from level in radians, positive is below, 3-D generators only.
-        frames: Frames of the orbit clip, 0 for none.
-        scale: Enlargement of grid and clip.
+        cutoff: Truncate only this many of the first w; all of them if not given.
+        noise: Noise maps of the synthesis network: those of the training, none, or random ones that belong to the seed.
+        label: Class of a conditional 2-D generator, from 0 on.
+        yaw: Camera angle around the head in radians, 3-D only.
+        pitch: Camera angle from level in radians, positive is below, 3-D only.
+        radius: Distance of the camera in world units, 3-D only; the generator's own if not given.
+        fov: Field of view in degrees, 3-D only; the generator's own if not given.
+        neural_resolution: Side of the ray-marched picture in pixels, 3-D only; the generator's own if not given.
+        path: Camera path of the clips from the view of the pictures: around it, side to side, up and down, a full turn.
+        amplitude: Of the path in yaw and pitch, radians, such as [0.35,0.25]; the generator's own ranges if not given.
+        frames: Frames of a clip, 0 for none.
+        clip: Format of the clips.
+        tile: Side of a picture in the grid and the clips, pixels; what suits if not given.
+        device: Where to compute, such as cpu or cuda.
     """
     numbers = parse_seeds(seeds)
+    for name, value, least in (("frames", frames, 0), ("tile", tile, 1), ("neural_resolution", neural_resolution, 1)):
+        if value is not None and value < least:
+            raise ValueError(f"{name}={value}: give a number from {least} on")
+    if path == "turn" and amplitude is not None:
+        raise ValueError("amplitude: a turn has none; leave it out, or take another path")
 
     import torch
+    from tqdm.auto import tqdm
 
-    from sat3d.commands.seeds import camera_of, styles_of
+    from sat3d.commands.seeds import cameras_of, condition_of, device_of, styles_of
     from sat3d.generators import load_generator
-    from sat3d.visualization import depth_pictures, orbit_cameras, to_uint8, views, write_clip, write_picture
+    from sat3d.visualization import colour_depth, look, resized, to_uint8, write_picture
 
-    net = load_generator(generator)
-    camera = camera_of(net, yaw, pitch)
+    net = load_generator(generator, device=device_of(device))
+    given = {"yaw": yaw, "pitch": pitch, "radius": radius, "fov": fov}
+    cameras = cameras_of(net, **given, neural_resolution=neural_resolution, amplitude=amplitude)
+    condition = condition_of(net, label)
+    if cutoff is not None and not 0 <= cutoff <= net.num_ws:
+        raise ValueError(f"cutoff={cutoff}: this generator has {net.num_ws} w, so give 0 to {net.num_ws}")
     folder = writable(out)
+
+    row = min(len(numbers), ROW)
+    side = tile or max(SMALLEST, min(net.resolution, WIDEST // row))
+    middle = (yaw or 0.0, pitch or 0.0)
+    view = None if cameras is None else cameras.at(*middle).to(net.device)
+    pictures: list[np.ndarray] = []
+    depths: list[np.ndarray] = []
+    looks: list[Look] = []
     with torch.no_grad():
-        styles = styles_of(net, numbers, truncation)
-        images = views(net, styles, camera)[:, 0]
-        columns = min(len(numbers), 8)
-        for number, image in zip(numbers, images, strict=True):
-            write_picture(folder / f"seed{number:04d}.png", to_uint8(image))
-        written = [f"{len(numbers)} pictures", str(write_picture(folder / "grid.png", _grid(images, columns, scale)))]
-        if camera is not None:
-            depth = torch.from_numpy(depth_pictures(net, styles, camera)).movedim(-1, 1).float() / 127.5 - 1
-            written.append(str(write_picture(folder / "depth.png", _grid(depth, columns, scale))))
-            if frames > 0:
-                orbit = views(net, styles[:columns], orbit_cameras(net, frames)).movedim(0, 1)
-                pages = torch.stack([torch.cat(list(page), dim=-1) for page in orbit])
-                clip = to_uint8(pages).repeat(scale, axis=1).repeat(scale, axis=2)
-                written.append(str(write_clip(folder / "orbit.mp4", clip)))
+        for number in tqdm(numbers, desc="Pictures"):  # one by one: memory for one picture, which no other one touches
+            styles = styles_of(net, [number], truncation, cutoff, condition)
+            own = torch.Generator().manual_seed(number) if noise == "random" else noise
+            seen = look(net, styles, noise=own, neural_resolution=neural_resolution)
+            rendering = seen(view)
+            picture = to_uint8(rendering.image[0])
+            write_picture(folder / f"seed{number:04d}.png", picture)
+            if len(pictures) < ROW * ROWS:
+                pictures.append(resized(picture, side))
+                if rendering.depth is not None and rendering.opacity is not None:
+                    depths.append(resized(colour_depth(rendering.depth[:, 0], rendering.opacity[:, 0])[0], side))
+            if cameras is not None and frames and len(looks) < row:
+                looks.append(seen)
+        written = [f"{len(numbers)} pictures", _write_grid(folder / "grid.png", pictures, row)]
+        if depths:
+            written.append(_write_grid(folder / "depth.png", depths, row))
+        if cameras is not None and looks:
+            track = _track(cameras, path, frames, amplitude, middle).to(net.device)
+            written += _write_clips(folder, f"{path}.{clip}", looks, track, side)
+    if cameras is not None:
+        print(f"cameras: radius {cameras.radius:g}, field of view {cameras.fov:g} degrees; see --radius, --fov")
     print(f"{folder}: " + ", ".join(written))
 
 
-def _grid(images: Tensor, columns: int, scale: int) -> np.ndarray:
-    """Lay pictures out in rows of `columns`; the last one is filled up with white."""
+def _write_grid(path: Path, pictures: Sequence[np.ndarray], row: int) -> str:
+    """Lay pictures out in rows; the last one is filled up with white."""
+    import numpy as np
+
+    from sat3d.visualization import picture_grid, write_picture
+
+    blank = [np.full_like(pictures[0], 255)] * (-len(pictures) % row)
+    stacked = np.stack([*pictures, *blank])
+    return write_picture(path, picture_grid(stacked.reshape(-1, row, *stacked.shape[1:]))).name
+
+
+def _track(
+    cameras: CameraDistribution,
+    path: Path3D,
+    frames: int,
+    amplitude: tuple[float, float] | None,
+    middle: tuple[float, float],
+) -> Camera:
+    if path == "turn":
+        return cameras.turn(frames, middle)
+    yaw, pitch = amplitude or (None, None)
+    return cameras.orbit(frames, 0.0 if path == "pitch" else yaw, 0.0 if path == "yaw" else pitch, middle)
+
+
+def _write_clips(folder: Path, name: str, looks: Sequence[Look], track: Camera, side: int) -> list[str]:
+    """Write pictures and depth along a path, codes side by side; only the small depth maps are kept in memory."""
+    import numpy as np
     import torch
+    from tqdm.auto import tqdm
 
-    from sat3d.visualization import picture_grid
+    from sat3d.visualization import colour_depth, resized, to_uint8, write_clip
 
-    blank = -len(images) % columns
-    padded = torch.cat([images, torch.ones_like(images[:1]).expand(blank, *images.shape[1:])])
-    return picture_grid(padded.unflatten(0, (-1, columns)), scale=scale)
+    seen: list[list[torch.Tensor]] = [[] for _ in looks]
+
+    def pages() -> Iterator[np.ndarray]:
+        for i in tqdm(range(len(track)), desc="Clip"):
+            renderings = [one(track[i]) for one in looks]
+            for maps, r in zip(seen, renderings, strict=True):
+                assert r.depth is not None and r.opacity is not None
+                maps.append(torch.cat([r.depth, r.opacity], dim=1).cpu())
+            yield np.concatenate([resized(to_uint8(r.image[0]), side) for r in renderings], axis=1)
+
+    def depth_pages() -> Iterator[np.ndarray]:
+        strips = []
+        for maps in seen:
+            depth, opacity = torch.cat(maps).unbind(1)
+            # One tall map, so that a colour means the same depth in the whole clip.
+            tall = colour_depth(depth.flatten(0, 1)[None], opacity.flatten(0, 1)[None])
+            strips.append(tall.reshape(*depth.shape, 3))
+        for frame in zip(*strips, strict=True):
+            yield np.concatenate([resized(picture, side) for picture in frame], axis=1)
+
+    stem, suffix = name.split(".")
+    clips = [write_clip(folder / name, pages()), write_clip(folder / f"{stem}-depth.{suffix}", depth_pages())]
+    return [clip.name for clip in clips]

@@ -1,17 +1,19 @@
-"""What `generate` and `edit` share: seeds, cameras and the folder for the files."""
+"""What `generate` and `edit` share: seeds, classes, cameras, the device and the folder for the files."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
-    from sat3d.generators import Generator
+    from sat3d.generators import CameraDistribution, Generator
     from sat3d.ops.camera import Camera
 
 STREAM = "seeds"
@@ -48,12 +50,85 @@ def writable(out: str) -> Path:
     return folder
 
 
-def styles_of(generator: Generator, seeds: Sequence[int], truncation: float) -> Tensor:
-    """Return the styles of seeds, (B, C)."""
+def device_of(name: str) -> torch.device:
+    """Return a device that can be computed on.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    import torch
+
+    try:
+        return torch.empty(0, device=name).device
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device={name!r}: {reason} (cpu always works, cuda or cuda:0 where there is a GPU)"
+        ) from error
+
+
+def styles_of(
+    generator: Generator,
+    seeds: Sequence[int],
+    truncation: float,
+    cutoff: int | None = None,
+    condition: Tensor | None = None,
+) -> Tensor:
+    """Return the styles of seeds, (B, C); `condition` is one for all of them, (1, c_dim)."""
     from sat3d.generators import CodeStream
 
     z = CodeStream(0, generator.z_dim, stream=STREAM).z(list(seeds)).to(generator.device)
-    return generator.styles(generator.map(z, truncation=truncation))
+    c = None if condition is None else condition.expand(len(z), -1)
+    return generator.styles(generator.map(z, c, truncation, cutoff))
+
+
+def condition_of(generator: Generator, label: int | None) -> Tensor | None:
+    """Return a class as the condition of a 2-D generator, (1, c_dim); `None` for one without, or 3-D.
+
+    Raises:
+        ValueError: if a class is missing, not wanted, or not among the generator's.
+    """
+    import torch
+
+    classes = 0 if generator.is_3d else generator.c_dim
+    if label is not None and not classes:
+        raise ValueError(f"label={label}: this generator has no classes; leave the label out")
+    if not classes:
+        return None
+    if label is None or not 0 <= label < classes:
+        given = "" if label is None else f"={label}"
+        raise ValueError(
+            f"label{given}: this generator draws one of {classes} classes; give --label 0 to {classes - 1}"
+        )
+    return torch.nn.functional.one_hot(torch.tensor([label], device=generator.device), classes).float()
+
+
+def cameras_of(
+    generator: Generator, *, radius: float | None = None, fov: float | None = None, **others: object
+) -> CameraDistribution | None:
+    """Return the cameras of a 3-D generator, changed as asked; `None` for a 2-D one.
+
+    Args:
+        generator: its own cameras are taken for what is not given.
+        radius: distance, world units.
+        fov: field of view, degrees.
+        others: other settings that a 2-D generator does not have.
+
+    Raises:
+        ValueError: if anything is given for a 2-D generator, or makes no sense.
+    """
+    asked = {"radius": radius, "fov": fov, **others}
+    named = ", ".join(name for name, value in asked.items() if value is not None)
+    if generator.cameras is None:
+        if named:
+            raise ValueError(f"{named}: {generator.name or 'this'} is a 2-D generator and takes no camera")
+        return None
+    if radius is not None and not radius > 0:
+        raise ValueError(f"radius={radius}: give a distance above 0")
+    if fov is not None and not 0 < fov < 180:
+        raise ValueError(f"fov={fov}: give degrees between 0 and 180")
+    own = generator.cameras
+    return replace(own, radius=radius or own.radius, fov=fov or own.fov)
 
 
 def camera_of(generator: Generator, yaw: float | None, pitch: float | None) -> Camera | None:
@@ -62,8 +137,5 @@ def camera_of(generator: Generator, yaw: float | None, pitch: float | None) -> C
     Raises:
         ValueError: if angles are given for a 2-D generator.
     """
-    if generator.cameras is None:
-        if yaw is not None or pitch is not None:
-            raise ValueError(f"yaw, pitch: {generator.name or 'this'} is a 2-D generator and takes no camera")
-        return None
-    return generator.cameras.at(yaw or 0.0, pitch or 0.0).to(generator.device)
+    cameras = cameras_of(generator, yaw=yaw, pitch=pitch)
+    return None if cameras is None else cameras.at(yaw or 0.0, pitch or 0.0).to(generator.device)

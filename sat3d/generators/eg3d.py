@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from sat3d.generators.base import FeatureTap, NoiseMode, Part, Rendering
 from sat3d.generators.layers import FullyConnected, MappingNetwork, Noise, StyledLayer, SynthesisBlock
 from sat3d.generators.renderer import Jitter, Marched, RayRenderer, RenderingOptions
+from sat3d.generators.sampling import DEFAULT_CAMERAS, CameraDistribution
 from sat3d.generators.stylegan2 import StyledGenerator, SynthesisNetwork, SynthesisOptions
 from sat3d.ops.camera import LABEL_SIZE, Camera
 from sat3d.ops.resample import setup_filter
@@ -187,6 +188,7 @@ class EG3D(StyledGenerator):
     """
 
     dataset_label_std: Tensor
+    cameras: CameraDistribution = DEFAULT_CAMERAS
 
     def __init__(self, options: EG3DOptions) -> None:
         super().__init__()
@@ -225,7 +227,7 @@ class EG3D(StyledGenerator):
         """Map latents to ws; the conditioning pose `c` is frontal if not given (see `Generator.map`)."""
         if self.c_dim:
             if c is None:
-                c = (self.cameras.frontal() if self.cameras else Camera.look_at(0.0, 0.0)).label()
+                c = self.cameras.frontal().label()
             c = c.to(z).expand(len(z), -1) * self.options.c_scale
         ws: Tensor = self.backbone.mapping(z, c, truncation, cutoff)
         return ws

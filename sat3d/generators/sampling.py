@@ -46,12 +46,33 @@ class CameraDistribution:
         """Return the one camera in front."""
         return self.at(0.0, 0.0)
 
-    def orbit(self, steps: int, yaw: float = 0.5, pitch: float = 0.15) -> Camera:
-        """Return cameras on a closed ellipse around the frontal view; amplitudes in radians."""
+    def orbit(
+        self,
+        steps: int,
+        yaw: float | None = None,
+        pitch: float | None = None,
+        around: tuple[float, float] = (0.0, 0.0),
+    ) -> Camera:
+        """Return cameras on a closed ellipse around a view.
+
+        Args:
+            steps: number of cameras.
+            yaw: amplitude in radians, half the range if not given.
+            pitch: amplitude in radians, half the range if not given.
+            around: yaw and pitch of the view in the middle, radians.
+        """
+        a = (self.yaw[1] - self.yaw[0]) / 2 if yaw is None else yaw
+        b = (self.pitch[1] - self.pitch[0]) / 2 if pitch is None else pitch
         t = torch.arange(steps) * (2 * math.pi / steps)
-        return self.at(yaw * t.sin(), pitch * t.cos())
+        return self.at(around[0] + a * t.sin(), around[1] + b * t.cos())
+
+    def turn(self, steps: int, around: tuple[float, float] = (0.0, 0.0)) -> Camera:
+        """Return cameras on a full turn that starts at a yaw and stays at a pitch, radians."""
+        return self.at(around[0] + torch.arange(steps) * (2 * math.pi / steps), around[1])
 
 
+DEFAULT_CAMERAS = CameraDistribution()
+"""What is assumed of a 3-D generator whose cameras nobody told: radius and field of view of EG3D's faces."""
 TOY_CAMERAS = CameraDistribution(yaw=(-0.8, 0.8), pitch=(-0.35, 0.35), radius=2.7, fov=30.0)
 
 

@@ -2,19 +2,20 @@
 
 from sat3d.visualization.edits import edit_clip, edit_grid
 from sat3d.visualization.files import replacing, to_uint8, write_clip, write_picture
-from sat3d.visualization.grids import difference, picture_grid
-from sat3d.visualization.views import colour_depth, depth_pictures, frames_beside, orbit_cameras, views
+from sat3d.visualization.grids import difference, picture_grid, resized
+from sat3d.visualization.views import Look, colour_depth, frames_beside, look, views
 
 __all__ = [
+    "Look",
     "colour_depth",
-    "depth_pictures",
     "difference",
     "edit_clip",
     "edit_grid",
     "frames_beside",
-    "orbit_cameras",
+    "look",
     "picture_grid",
     "replacing",
+    "resized",
     "to_uint8",
     "views",
     "write_clip",

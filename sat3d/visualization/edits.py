@@ -12,7 +12,7 @@ from torch import Tensor
 from sat3d.generators import Generator
 from sat3d.ops.camera import Camera
 from sat3d.visualization.grids import difference, picture_grid
-from sat3d.visualization.views import frames_beside, orbit_cameras, views
+from sat3d.visualization.views import frames_beside, views
 
 
 def edit_grid(
@@ -54,7 +54,7 @@ def edit_clip(
     Raises:
         ValueError: for a 2-D generator.
     """
-    cameras = orbit_cameras(generator, frames)
-    if cameras is None:
+    if generator.cameras is None:
         raise ValueError("clip: a 2-D generator has no orbit")
+    cameras = generator.cameras.orbit(frames)
     return frames_beside(*views(generator, torch.cat([source, reference, edited]), cameras), scale=scale)

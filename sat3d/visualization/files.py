@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -49,8 +50,8 @@ def write_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> Path
     return Path(path)
 
 
-def write_clip(path: str | Path, frames: UInt8[np.ndarray, "t h w 3"], fps: int = 15) -> Path:
-    """Write frames as `.mp4` or endless `.gif`, by the suffix.
+def write_clip(path: str | Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], fps: int = 15) -> Path:
+    """Write frames as `.mp4` or endless `.gif`, by the suffix, each as it comes.
 
     Raises:
         ValueError: for another suffix.
@@ -61,9 +62,11 @@ def write_clip(path: str | Path, frames: UInt8[np.ndarray, "t h w 3"], fps: int 
     if path.suffix not in (".mp4", ".gif"):
         raise ValueError(f"a clip is .mp4 or .gif, not {path.name!r}")
     with replacing(path) as temporary:
-        if path.suffix == ".gif":
-            imageio.mimwrite(temporary, list(frames), duration=1000 / fps, loop=0)
-        else:
-            # The codec wants even sides; macro_block_size 2 pads by at most one pixel.
-            imageio.mimwrite(temporary, list(frames), fps=fps, macro_block_size=2, quality=8)
+        # The codec of .mp4 wants even sides; macro_block_size 2 pads by at most one pixel.
+        gif = {"duration": 1000 / fps, "loop": 0}
+        options = gif if path.suffix == ".gif" else {"fps": fps, "macro_block_size": 2, "quality": 8}
+        writer: Any = imageio.get_writer(temporary, mode="I", **options)
+        with writer:
+            for frame in frames:
+                writer.append_data(frame)
     return path

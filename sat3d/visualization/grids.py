@@ -53,6 +53,14 @@ def picture_grid(
     return np.asarray(page)
 
 
+def resized(picture: UInt8[np.ndarray, "h h 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
+    """Bring a picture to a side in pixels: enlarged without smoothing, so that small ones stay what they are."""
+    from PIL import Image
+
+    how = Image.Resampling.NEAREST if side >= len(picture) else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(picture).resize((side, side), how))
+
+
 def difference(a: Float[Tensor, "*b 3 h w"], b: Float[Tensor, "*b 3 h w"], gain: float = 2.0) -> Tensor:
     """Show where two pictures differ: white where they agree, darker with the mean absolute difference, in [-1, 1]."""
     amount = (a.clamp(-1, 1) - b.clamp(-1, 1)).abs().mean(-3, keepdim=True)

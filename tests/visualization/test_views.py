@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sat3d.generators import tiny_generator
-from sat3d.visualization import depth_pictures, edit_clip, edit_grid, orbit_cameras, views
+from sat3d.visualization import edit_clip, edit_grid, views
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_views_are_what_synthesis_shows(net):
 def test_flat_generator_has_one_view_and_no_orbit():
     flat = tiny_generator(0, "stylegan2")
     s = styles(flat, 2)
-    assert views(flat, s, None).shape == (2, 1, 3, 32, 32) and orbit_cameras(flat, 8) is None
+    assert views(flat, s, None).shape == (2, 1, 3, 32, 32)
     with pytest.raises(ValueError, match="no orbit"):
         edit_clip(flat, s[:1], s[1:], s[:1])
     assert edit_grid(flat, s[:1], s[1:], s[:1], ["hat"], None).shape[2] == 3
@@ -42,7 +42,3 @@ def test_orbit_clip_closes(net):
     s = styles(net, 2)
     clip = edit_clip(net, s[:1], s[1:], torch.cat([s, s]), frames=4, scale=1)
     assert clip.shape == (4, 64, 64 * 6, 3) and (clip[0] != clip[1]).any()
-
-
-def test_depth_has_the_pictures_size(net):
-    assert depth_pictures(net, styles(net, 1), net.cameras.frontal()).shape == (1, 64, 64, 3)
