@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +19,19 @@ from sat3d.ops.camera import Camera
 Kind = Literal["conv", "torgb"]
 Part = Literal["backbone", "superresolution"]
 NoiseMode = Literal["const", "none", "random"]
+UNUSUAL = {"unusual": True}
+
+
+def described(options: Any) -> dict[str, Any]:
+    """Describe a network's options as plain data, those that are marked `UNUSUAL` only where they differ.
+
+    So an option can be added without a change of the hash of the networks that do without it.
+    """
+    return {
+        f.name: described(value) if is_dataclass(value := getattr(options, f.name)) else value
+        for f in fields(options)
+        if not (f.metadata.get("unusual") and getattr(options, f.name) == f.default)
+    }
 
 
 @dataclass(frozen=True)
@@ -146,7 +159,8 @@ class Generator(nn.Module):
     """Factor a frozen generator as `z → w → s → image`.
 
     Subclasses set `z_dim`, `c_dim`, `w_dim`, `num_ws`, `resolution` (picture pixels), `config` (what rebuilds them) and
-    build the mapping network and the styled layers.
+    build the mapping network and the styled layers. `unused` names buffers that released files hold or lack, and on
+    which no picture depends.
 
     Example:
         >>> G = load_generator("toyfaces64")
@@ -163,6 +177,7 @@ class Generator(nn.Module):
     config: dict[str, Any]
     cameras: CameraDistribution | None = None
     name: str = ""
+    unused: frozenset[str] = frozenset()
 
     @property
     def is_3d(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sat3d.generators.base import FeatureTap, NoiseMode, Part, Rendering
+from sat3d.generators.base import FeatureTap, NoiseMode, Part, Rendering, described
 from sat3d.generators.layers import FullyConnected, MappingNetwork, Noise, StyledLayer, SynthesisBlock
 from sat3d.generators.renderer import Jitter, Marched, RayRenderer, RenderingOptions
 from sat3d.generators.sampling import DEFAULT_CAMERAS, CameraDistribution
@@ -34,7 +35,7 @@ class SuperResolutionOptions:
         clamp: limit of the activations, `None` for none.
         noise: noise mode of its layers.
         antialias: of the resizing.
-        resize_only_up: resize only what is smaller than the input (the released 4X module).
+        resize_only_up: enlarge what is smaller than the input, refuse what is larger (the released 4X module).
     """
 
     input_resolution: int = 128
@@ -53,6 +54,9 @@ class SuperResolution(nn.Module):
         features: channels of the ray-marched picture, of which the first three are its colours.
         w_dim: width of w.
         options: layers.
+
+    Raises:
+        ValueError: in `forward`, for a raw picture that is larger than the module takes.
     """
 
     resample_filter: Tensor
@@ -60,7 +64,8 @@ class SuperResolution(nn.Module):
     def __init__(self, features: int, w_dim: int, options: SuperResolutionOptions) -> None:
         super().__init__()
         self.options = options
-        self.register_buffer("resample_filter", setup_filter())
+        with torch.device("cpu"):  # also where weights are only declared: files may lack it
+            self.register_buffer("resample_filter", setup_filter())
         resolution, inputs = options.input_resolution, features
         for i, (channels, up) in enumerate(zip(options.channels, options.up, strict=True)):
             resolution *= 2 if up else 1
@@ -81,7 +86,9 @@ class SuperResolution(nn.Module):
     ) -> Float[Tensor, "b 3 h w"]:
         """Take the raw picture (B, 3, h, w) and its features (B, C, h, w); return the picture."""
         size, side = self.options.input_resolution, x.shape[-1]
-        if side < size or (side != size and not self.options.resize_only_up):
+        if side > size and self.options.resize_only_up:
+            raise ValueError(f"neural_resolution={side}: this super-resolution takes {size} at most")
+        if side != size:
             raw, x = (
                 F.interpolate(t, (size, size), mode="bilinear", align_corners=False, antialias=self.options.antialias)
                 for t in (raw, x)
@@ -160,6 +167,13 @@ class EG3DOptions:
     superresolution: SuperResolutionOptions | None = SuperResolutionOptions()
 
 
+@contextmanager
+def _single(planes: Tensor) -> Iterator[Tensor]:
+    """March rays in float32 or better, whatever the layers compute in: less cannot tell samples on a ray apart."""
+    with torch.autocast(planes.device.type, enabled=False):
+        yield planes.to(torch.promote_types(planes.dtype, torch.float32))
+
+
 class _Backbone(nn.Module):
     """Group the mapping and the plane-making network under the released names."""
 
@@ -187,13 +201,14 @@ class EG3D(StyledGenerator):
         torch.Size([8, 3, 64, 64])
     """
 
+    unused = frozenset({"dataset_label_std", "superresolution.resample_filter"})
     dataset_label_std: Tensor
     cameras: CameraDistribution = DEFAULT_CAMERAS
 
     def __init__(self, options: EG3DOptions) -> None:
         super().__init__()
         o = self.options = options
-        self.config = {"class": "EG3D", **asdict(o)}
+        self.config = {"class": "EG3D", **described(o)}
         self.z_dim, self.c_dim, self.w_dim, self.resolution = o.z_dim, o.c_dim, o.w_dim, o.resolution
         self.backbone = _Backbone(o)
         self.num_ws = self.backbone.synthesis.num_ws
@@ -205,7 +220,8 @@ class EG3D(StyledGenerator):
         made = o.neural_resolution if self.superresolution is None else self.superresolution.resolution
         if made != o.resolution:
             raise ValueError(f"these options make pictures of {made} px, but resolution says {o.resolution}")
-        self.register_buffer("dataset_label_std", torch.zeros(LABEL_SIZE))
+        with torch.device("cpu"):
+            self.register_buffer("dataset_label_std", torch.zeros(LABEL_SIZE))
 
     @property
     def is_3d(self) -> bool:
@@ -291,7 +307,8 @@ class EG3D(StyledGenerator):
 
     def density(self, planes: Float[Tensor, "b 3 f h w"], points: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
         """Return raw densities (B, N) and colour features (B, N, decoder_channels) at world points."""
-        return self.renderer.query(planes, self.decoder, points)
+        with _single(planes) as planes:
+            return self.renderer.query(planes, self.decoder, points)
 
     def _planes(self, s: Tensor, noise: Noise, tap: FeatureTap) -> tuple[Tensor, tuple[Tensor, ...]]:
         styles = iter(self.style_space.split(s))
@@ -309,8 +326,9 @@ class EG3D(StyledGenerator):
         superresolution: bool = True,
     ) -> tuple[Rendering, Marched]:
         side = side or self.options.neural_resolution
-        rays = cameras.to(planes.device).to(planes.dtype).rays(side)
-        marched: Marched = self.renderer(planes, self.decoder, *rays, jitter)
+        with _single(planes) as planes:
+            rays = cameras.to(planes.device).to(planes.dtype).rays(side)
+            marched: Marched = self.renderer(planes, self.decoder, *rays, jitter)
         x, depth, opacity = (
             rearrange(t, "b (h w) c -> b c h w", h=side) for t in (marched.features, marched.depth, marched.opacity)
         )

@@ -92,7 +92,9 @@ class MappingNetwork(nn.Module):
     def forward(
         self, z: Float[Tensor, "b z"], c: Tensor | None, truncation: float = 1.0, cutoff: int | None = None
     ) -> Float[Tensor, "b n w"]:
-        """Return ws (B, num_ws, w_dim)."""
+        """Return ws (B, num_ws, w_dim), computed in float32 or better."""
+        kind = z.dtype
+        z = z.to(torch.promote_types(kind, torch.float32))
         parts = [_normalise(z) if self.normalize_z else z] if self.z_dim else []
         if self.c_dim:
             if c is None or c.shape[-1] != self.c_dim:
@@ -107,7 +109,7 @@ class MappingNetwork(nn.Module):
             ws = torch.cat(
                 [mean.lerp(ws[:, :cutoff], truncation), ws[:, cutoff:] if cutoff is not None else ws[:, :0]], 1
             )
-        return ws
+        return ws.to(kind)
 
 
 def _normalise(x: Tensor) -> Tensor:
@@ -144,6 +146,7 @@ class SynthesisLayer(StyledLayer):
         clamp: of the activations, `None` for none.
         position: add a learned map of the full shape (C, H, W) with the bias, so that a small backbone knows at every
             resolution where it is. Not part of the released networks; the embedded generators use it.
+        use_noise: whether there is any, in any noise mode.
     """
 
     noise_const: Tensor
@@ -160,17 +163,20 @@ class SynthesisLayer(StyledLayer):
         up: bool = False,
         clamp: float | None = None,
         position: bool = False,
+        use_noise: bool = True,
         taps: tuple[float, ...] = (1, 3, 3, 1),
     ) -> None:
         super().__init__("conv", inputs, outputs, w_dim, kernel, resolution)
-        self.up, self.clamp = up, clamp
-        self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.up, self.clamp, self.use_noise = up, clamp, use_noise
+        if use_noise:
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.register_buffer("resample_filter", setup_filter(taps))
         self.position = nn.Parameter(torch.zeros(outputs, resolution, resolution)) if position else None
 
     def forward(self, x: Tensor, style: Tensor, noise: Noise = "const", gain: float = 1.0) -> Tensor:
         """Map (B, inputs, h, w) to (B, outputs, resolution, resolution)."""
+        noise = noise if self.use_noise else "none"
         bias = self.bias if self.position is None else self.bias[:, None, None] + self.position
         field: Tensor | None = None
         if noise == "const":
@@ -197,9 +203,10 @@ class ToRGBLayer(StyledLayer):
         self.clamp = clamp
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
+        """Map (B, inputs, H, W) to (B, outputs, H, W), float32 or better: pictures add up in that."""
         style = style / math.sqrt(self.weight[0].numel())
-        x = modulated_conv2d(x, self.weight, style, demodulate=False) + self.bias.to(x.dtype)[:, None, None]
+        x = modulated_conv2d(x, self.weight, style, demodulate=False)
+        x = x + self.bias.to(x.dtype)[:, None, None]
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -233,6 +240,8 @@ class SynthesisBlock(nn.Module):
         clamp: limit of the activations, `None` for none.
         up: double the resolution (the released 2X and 4X super-resolutions begin with a block that does not).
         position: see `SynthesisLayer`.
+        use_noise: see `SynthesisLayer`.
+        taps: of the resampling filter.
     """
 
     resample_filter: Tensor
@@ -250,16 +259,17 @@ class SynthesisBlock(nn.Module):
         clamp: float | None = None,
         up: bool = True,
         position: bool = False,
+        use_noise: bool = True,
         taps: tuple[float, ...] = (1, 3, 3, 1),
     ) -> None:
         super().__init__()
         self.architecture, self.up, self.first = architecture, up and inputs > 0, inputs == 0
         self.register_buffer("resample_filter", setup_filter(taps))
-        shared = {"clamp": clamp, "position": position, "taps": taps}
+        shared = {"clamp": clamp, "position": position, "use_noise": use_noise}
         if self.first:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
         else:
-            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=self.up, **shared)  # type: ignore[arg-type]
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=self.up, taps=taps, **shared)  # type: ignore[arg-type]
         self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, **shared)  # type: ignore[arg-type]
         self.torgb = (
             ToRGBLayer(outputs, rgb_channels, w_dim, resolution, clamp=clamp)
@@ -294,21 +304,23 @@ class SynthesisBlock(nn.Module):
         Args:
             x: activations; `None` in the first block.
             image: picture so far, `None` if there is none yet.
-            styles: the layers' raw styles in forward order, of which the block takes its own.
+            styles: the layers' raw styles in forward order, of which the block takes its own; it computes in their
+                type.
             noise: see `Generator.synthesize`.
             tap: collects activations.
             prefix: of the layers' names.
         """
         tap = FeatureTap() if tap is None else tap
         gain = math.sqrt(0.5) if self.skip is not None else 1.0
+        style = next(styles)
         if self.first:
-            style = next(styles)
             x = self.const.to(style.dtype).expand(len(style), -1, -1, -1)
             x = self.conv1(x, style, noise)
         else:
             assert x is not None
+            x = x.to(style.dtype)
             residual = self.skip(x) if self.skip is not None else None
-            x = self.conv0(x, next(styles), noise)
+            x = self.conv0(x, style, noise)
             tap.see(f"{prefix}.conv0", x)
             x = self.conv1(x, next(styles), noise, gain=gain)
             if residual is not None:

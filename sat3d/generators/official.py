@@ -18,7 +18,7 @@ from sat3d.generators.sampling import CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
 from sat3d.ops.triplane import PLANE_AXES
 
-LARGEST, TAPS = 2**20, 4
+LARGEST, TAPS = 2**20, range(2, 8)  # from eight taps on the released code keeps its filters in another shape
 # Released super-resolution modules: side of the input, channels of the blocks, whether each block upsamples.
 _SUPERRESOLUTION: dict[str, dict[str, Any]] = {
     "SuperresolutionHybrid8XDC": {"input_resolution": 128, "channels": (256, 128), "up": (True, True)},
@@ -27,7 +27,20 @@ _SUPERRESOLUTION: dict[str, dict[str, Any]] = {
         "input_resolution": 128, "channels": (128, 64), "up": (False, True), "resize_only_up": True,
     },
     "SuperresolutionHybrid2X": {"input_resolution": 64, "channels": (128, 64), "up": (False, True)},
+    "SuperresolutionHybridDeepfp32": {  # 4X as it first was: its resizing knows no antialiasing
+        "input_resolution": 128, "channels": (128, 64), "up": (False, True), "resize_only_up": True,
+    },
 }  # fmt: skip
+# Arguments of the released constructors. Those of one layer are `_LAYERS`; the rest of them says how, not what.
+_NETWORK = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs")
+_STYLEGAN2 = (*_NETWORK, "synthesis_kwargs")
+_EG3D = (*_NETWORK, "rendering_kwargs", "sr_kwargs", "sr_num_fp16_res")
+_MAPPING = ("num_layers", "embed_features", "layer_features", "lr_multiplier")
+_LAYERS = ("architecture", "resample_filter", "conv_clamp", "use_noise", "activation")
+_SIZES = ("channel_base", "channel_max", "num_fp16_res", "fp16_channels_last", "fused_modconv_default")
+LATER_CLAMP = (
+    256.0  # of the layers that stylegan3's networks_stylegan2 brought, and EG3D with it; earlier ones have none
+)
 
 
 def from_official(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> Generator:
@@ -53,8 +66,8 @@ def declare_official(config: Mapping[str, Any]) -> Generator:
     Raises:
         CheckpointError: see `from_official`.
     """
-    name = str(config["class_name"]).rsplit(".", 1)[-1]
-    if name not in ("TriPlaneGenerator", "Generator"):
+    module, _, name = str(config["class_name"]).rpartition(".")
+    if name not in ("TriPlaneGenerator", "Generator") or module.endswith("networks_stylegan3"):
         raise CheckpointError(
             f"class_name is {config['class_name']!r}; known are Generator (StyleGAN2) and TriPlaneGenerator (EG3D)"
         )
@@ -62,7 +75,11 @@ def declare_official(config: Mapping[str, Any]) -> Generator:
     try:
         with declared():
             if name == "Generator":
-                return StyleGAN2(_stylegan2_options(kwargs))
+                clamp = LATER_CLAMP if module.endswith("networks_stylegan2") else None
+                return StyleGAN2(_stylegan2_options(kwargs, clamp))
+            # What pictures are made with is an attribute too, and settings may have been changed there.
+            rendering = {**kwargs["rendering_kwargs"], **attributes.get("rendering_kwargs", {})}
+            kwargs["rendering_kwargs"] = rendering
             generator = EG3D(_eg3d_options(kwargs, attributes))
         generator.cameras = _cameras(kwargs["rendering_kwargs"])
     except CheckpointError:
@@ -75,7 +92,7 @@ def declare_official(config: Mapping[str, Any]) -> Generator:
 
 
 def load_parameters(generator: Generator, state_dict: Mapping[str, Tensor]) -> None:
-    """Give a generator its parameters by name, in float32; every one must be there, of the right shape.
+    """Give a generator its parameters by name, in float32; every one that is used must be there, of the right shape.
 
     The tensors become the generator's own, without a copy where they can.
 
@@ -92,7 +109,8 @@ def load_parameters(generator: Generator, state_dict: Mapping[str, Tensor]) -> N
             own = own.clone()
         taken.add(own.untyped_storage().data_ptr())
         owned[name] = own
-    generator.load_state_dict(owned, assign=True)
+    kept = {k: v for k, v in generator.state_dict().items() if k in generator.unused}
+    generator.load_state_dict({**kept, **owned}, assign=True)
 
 
 def check_parameters(generator: Generator, state_dict: Mapping[str, Any], may_lack: str = "") -> None:
@@ -107,7 +125,7 @@ def check_parameters(generator: Generator, state_dict: Mapping[str, Any], may_la
         CheckpointError: naming what is missing, left over or of another shape.
     """
     own = generator.state_dict()
-    missing = sorted(own.keys() - state_dict.keys() - {may_lack})
+    missing = sorted(own.keys() - state_dict.keys() - generator.unused - {may_lack})
     unknown = sorted(state_dict.keys() - own.keys())
     wrong = sorted(k for k in own.keys() & state_dict.keys() if tuple(own[k].shape) != tuple(state_dict[k].shape))
     if missing or unknown or wrong:
@@ -116,26 +134,36 @@ def check_parameters(generator: Generator, state_dict: Mapping[str, Any], may_la
         raise CheckpointError(f"the weights do not fit the configuration: {told}")
 
 
-def _synthesis(kwargs: Mapping[str, Any]) -> SynthesisOptions:
-    # Without the argument the released layers resample with the taps below.
+def _synthesis(kwargs: Mapping[str, Any], clamp: float | None) -> SynthesisOptions:
+    _only(kwargs, *_LAYERS, *_SIZES)
     taps = kwargs.get("resample_filter", (1, 3, 3, 1))
-    if len(taps) != TAPS:
-        raise CheckpointError(f"resample_filter has {len(taps)} taps; known are filters of {TAPS}")
+    if len(taps) not in TAPS:
+        raise CheckpointError(f"resample_filter has {len(taps)} taps; known are filters of {TAPS[0]} to {TAPS[-1]}")
     _one_of(kwargs, "architecture", "skip", "resnet", "orig")
     _one_of(kwargs, "activation", "lrelu")
+    given = {"conv_clamp": clamp, **kwargs}
+    limit = None if given["conv_clamp"] is None else _number(given, "conv_clamp")
     return SynthesisOptions(
         channel_base=int(kwargs.get("channel_base", 32768)),
         channel_max=int(kwargs.get("channel_max", 512)),
         architecture=kwargs.get("architecture", "skip"),
-        conv_clamp=None if kwargs.get("conv_clamp") is None else _number(kwargs, "conv_clamp"),
+        conv_clamp=None if limit is None or limit < 0 else limit,
         resample_filter=tuple(float(t) for t in taps),
+        use_noise=bool(kwargs.get("use_noise", True)),
     )
 
 
-def _one_of(kwargs: Mapping[str, Any], name: str, *known: str) -> None:
+def _only(kwargs: Mapping[str, Any], *known: str) -> None:
+    """Refuse arguments that no released network takes: pictures would be other ones without them."""
+    unknown = sorted(str(key)[:80] for key in kwargs.keys() - set(known))
+    if unknown:
+        raise CheckpointError(f"{', '.join(unknown[:5])}: no argument of the released networks")
+
+
+def _one_of(kwargs: Mapping[str, Any], name: str, *known: object) -> None:
     """Refuse a setting that changes pictures in a way that is not built here; the first is the default."""
     if kwargs.get(name, known[0]) not in known:
-        raise CheckpointError(f"{name} is {str(kwargs[name])[:80]!r}; known are {', '.join(known)}")
+        raise CheckpointError(f"{name} is {str(kwargs[name])[:80]!r}; known are {', '.join(map(str, known))}")
 
 
 def _number(kwargs: Mapping[str, Any], name: str, default: float | None = None) -> float:
@@ -145,7 +173,8 @@ def _number(kwargs: Mapping[str, Any], name: str, default: float | None = None) 
     return int(value) if isinstance(value, Integral) else float(value)
 
 
-def _stylegan2_options(kwargs: Mapping[str, Any]) -> StyleGAN2Options:
+def _stylegan2_options(kwargs: Mapping[str, Any], clamp: float | None) -> StyleGAN2Options:
+    flat = {k: v for k, v in kwargs.items() if k not in _STYLEGAN2}  # as stylegan3's code has them
     return StyleGAN2Options(
         z_dim=kwargs["z_dim"],
         c_dim=kwargs["c_dim"],
@@ -153,14 +182,14 @@ def _stylegan2_options(kwargs: Mapping[str, Any]) -> StyleGAN2Options:
         resolution=kwargs["img_resolution"],
         channels=kwargs["img_channels"],
         mapping=_mapping(kwargs.get("mapping_kwargs", {})),
-        # stylegan2-ada-pytorch nests the synthesis network's arguments, stylegan3's StyleGAN2 has them flat.
-        synthesis=_synthesis({**kwargs, **kwargs.get("synthesis_kwargs", {})}),
+        synthesis=_synthesis({**flat, **kwargs.get("synthesis_kwargs", {})}, clamp),
     )
 
 
 def _mapping(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    known = ("num_layers", "embed_features", "layer_features", "lr_multiplier")
-    return {k: kwargs[k] for k in known if kwargs.get(k) is not None}
+    _only(kwargs, *_MAPPING, "activation", "w_avg_beta")
+    _one_of(kwargs, "activation", "lrelu")
+    return {k: kwargs[k] for k in _MAPPING if kwargs.get(k) is not None}
 
 
 def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> EG3DOptions:
@@ -169,6 +198,7 @@ def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> E
     axes = axes.tolist() if isinstance(axes, Tensor) else axes
     axes = None if axes == PLANE_AXES["released"] else axes  # one network, one configuration
     _one_of(r, "clamp_mode", "softplus")
+    _one_of(r, "density_noise", 0)
     return EG3DOptions(
         z_dim=kwargs["z_dim"],
         c_dim=kwargs["c_dim"],
@@ -177,9 +207,9 @@ def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> E
         decoder_lr=_number(r, "decoder_lr_mul", 1.0),
         c_scale=0.0 if r.get("c_gen_conditioning_zero") else float(_number(r, "c_scale", 0)),
         neural_resolution=int(attributes.get("neural_rendering_resolution", 64)),
-        plane_axes=None if axes is None else tuple(tuple(map(tuple, plane)) for plane in axes),
+        plane_axes=None if axes is None else tuple(tuple(tuple(map(float, row)) for row in plane) for plane in axes),
         mapping=_mapping(kwargs.get("mapping_kwargs", {})),
-        backbone=_synthesis(kwargs),
+        backbone=_synthesis({k: v for k, v in kwargs.items() if k not in _EG3D}, LATER_CLAMP),
         rendering=RenderingOptions(
             ray_start=r["ray_start"] if r["ray_start"] == "auto" else _number(r, "ray_start"),
             ray_end=r["ray_end"] if r["ray_end"] == "auto" else _number(r, "ray_end"),
@@ -196,6 +226,12 @@ def _eg3d_options(kwargs: Mapping[str, Any], attributes: Mapping[str, Any]) -> E
 def _superresolution(kwargs: Mapping[str, Any]) -> SuperResolutionOptions:
     r = kwargs["rendering_kwargs"]
     _one_of(r, "superresolution_noise_mode", "none", "const", "random")
+    layers = kwargs.get("sr_kwargs", {})
+    _only(layers, *_LAYERS, *_SIZES)  # the modules have sizes and a clamp of their own
+    _one_of(layers, "architecture", "skip")
+    _one_of(layers, "activation", "lrelu")
+    _one_of(layers, "use_noise", True)
+    _one_of(layers, "resample_filter", (1, 3, 3, 1), [1, 3, 3, 1])
     name = str(r["superresolution_module"]).rsplit(".", 1)[-1]
     if name not in _SUPERRESOLUTION:
         raise CheckpointError(f"superresolution_module is {name!r}; known are {', '.join(_SUPERRESOLUTION)}")
@@ -203,7 +239,7 @@ def _superresolution(kwargs: Mapping[str, Any]) -> SuperResolutionOptions:
         **_SUPERRESOLUTION[name],
         clamp=256.0 if kwargs.get("sr_num_fp16_res", 0) > 0 else None,
         noise=r.get("superresolution_noise_mode", "none"),
-        antialias=bool(r["sr_antialias"]),
+        antialias=name != "SuperresolutionHybridDeepfp32" and bool(r["sr_antialias"]),
     )
 
 

@@ -38,7 +38,8 @@ class Network:
     Args:
         class_name: as the file gives it.
         init_kwargs: the constructor's arguments, as plain data.
-        attributes: what else belongs to the network: `neural_rendering_resolution`, `plane_axes`.
+        attributes: what else belongs to the network: `neural_rendering_resolution`, `rendering_kwargs` (as they were
+            last), `plane_axes`.
         tensors: parameters and persistent buffers by their released names, in the order of a state dict.
     """
 
@@ -174,6 +175,8 @@ def network_of(module: Persistent, budget: Budget) -> Network:
     attributes: dict[str, Any] = {}
     if "neural_rendering_resolution" in state:
         attributes["neural_rendering_resolution"] = plain(state["neural_rendering_resolution"])
+    if "rendering_kwargs" in state:
+        attributes["rendering_kwargs"] = plain(state["rendering_kwargs"])
     renderer = _entries(_state(module), "_modules").get("renderer")
     axes = _state(renderer).get("plane_axes") if isinstance(renderer, Persistent | Record) else None
     if isinstance(axes, TensorRecord):

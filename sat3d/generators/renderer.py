@@ -33,6 +33,9 @@ class RenderingOptions:
         disparity: space the coarse samples evenly in 1/depth.
         white_back: white background in place of −1.
         max_samples: memory budget: ray samples that are decoded at once when no gradient is kept.
+
+    Raises:
+        ValueError: if only one end of the rays is `auto`.
     """
 
     ray_start: float | Literal["auto"] = 2.25
@@ -43,6 +46,10 @@ class RenderingOptions:
     disparity: bool = False
     white_back: bool = False
     max_samples: int = 2**20
+
+    def __post_init__(self) -> None:
+        if (self.ray_start == "auto") != (self.ray_end == "auto"):
+            raise ValueError(f"rays from {self.ray_start} to {self.ray_end}: `auto` is for both ends, or for none")
 
 
 class Marched(NamedTuple):
@@ -94,7 +101,7 @@ class RayRenderer(nn.Module):
         super().__init__()
         self.options = options
         with torch.device("cpu"):  # also where weights are only declared: the axes are settings
-            self.register_buffer("axes", plane_axes() if axes is None else torch.tensor(axes), persistent=False)
+            self.register_buffer("axes", plane_axes() if axes is None else torch.tensor(axes).float(), persistent=False)
 
     def query(self, planes: Tensor, decode: Decode, points: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
         """Return raw densities (B, N) and features (B, N, F) at points."""
@@ -139,7 +146,7 @@ class RayRenderer(nn.Module):
 
     def _limits(self, origins: Tensor, directions: Tensor) -> tuple[Tensor | float, Tensor | float]:
         o = self.options
-        if o.ray_start == "auto" or o.ray_end == "auto":
+        if o.ray_start == "auto":
             return raymarch.fill_missed_rays(*raymarch.box_limits(origins, directions, o.box_warp))
         return float(o.ray_start), float(o.ray_end)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sat3d.generators.base import FeatureTap, Generator, NoiseMode, Part, Rendering, StyleLayer, StyleSpace
+from sat3d.generators.base import (
+    UNUSUAL,
+    FeatureTap,
+    Generator,
+    NoiseMode,
+    Part,
+    Rendering,
+    StyleLayer,
+    StyleSpace,
+    described,
+)
 from sat3d.generators.layers import Architecture, MappingNetwork, Noise, StyledLayer, SynthesisBlock
 from sat3d.ops.camera import Camera
 
@@ -28,6 +38,7 @@ class SynthesisOptions:
         conv_clamp: limit of the activations, `None` for none.
         position: learned position maps in every layer (ours; off in the released networks).
         resample_filter: taps of the resampling filter.
+        use_noise: whether layers have noise, in any noise mode.
     """
 
     channel_base: int = 32768
@@ -36,6 +47,7 @@ class SynthesisOptions:
     conv_clamp: float | None = None
     position: bool = False
     resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+    use_noise: bool = field(default=True, metadata=UNUSUAL)
 
     def channels(self, resolution: int) -> int:
         """Return the channels of a resolution."""
@@ -68,6 +80,7 @@ class SynthesisNetwork(nn.Module):
                 architecture=options.architecture,
                 clamp=options.conv_clamp,
                 position=options.position,
+                use_noise=options.use_noise,
                 taps=options.resample_filter,
             )
             self.add_module(f"b{res}", block)
@@ -159,7 +172,7 @@ class StyleGAN2(StyledGenerator):
     def __init__(self, options: StyleGAN2Options) -> None:
         super().__init__()
         o = options
-        self.config = {"class": "StyleGAN2", **asdict(o)}
+        self.config = {"class": "StyleGAN2", **described(o)}
         self.z_dim, self.c_dim, self.w_dim, self.resolution = o.z_dim, o.c_dim, o.w_dim, o.resolution
         self.synthesis = SynthesisNetwork(o.w_dim, o.resolution, o.channels, o.synthesis)
         self.num_ws = self.synthesis.num_ws

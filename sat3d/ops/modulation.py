@@ -37,20 +37,19 @@ def modulated_conv2d(
         style: one factor for each input channel.
         demodulate: divide each output by the norm of its modulated kernel.
         up_filter: if given, the (K, K) filter with which the resolution is doubled.
+
+    Returns:
+        Activations of the input's type; without demodulation, where their size is not bounded, float32 or better.
     """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    half = _computes_in(x) == torch.float16
     if weight.shape[-1] == 1 and not demodulate and up_filter is None:
-        rows = (weight[:, :, 0, 0] * style[:, None]).to(x.dtype)  # few: a picture's or three planes' channels
-        if x.is_contiguous(memory_format=torch.channels_last):
-            y = torch.matmul(x.flatten(2).transpose(1, 2), rows.transpose(1, 2)).transpose(1, 2)
-        else:
-            y = torch.matmul(rows, x.flatten(2))
-        return y.unflatten(2, x.shape[2:])
-    factor = demodulation(weight, style) if demodulate else None
-    if demodulate and x.dtype == torch.float16:
-        weight, style, factor = _fit_half(weight, style)
+        return _project(x, weight[:, :, 0, 0].to(wide) * style[:, None].to(wide), half)
+    weight, style, factor, _ = _factors(weight, style, half, demodulate)
     x = x * style[:, :, None, None].to(x.dtype)
     y = _convolve(x, weight.to(x.dtype), up_filter)
-    return y if factor is None else y * factor[:, :, None, None].to(x.dtype)
+    kind = x.dtype if demodulate else wide
+    return y.to(kind) if factor is None else y.to(kind) * factor[:, :, None, None].to(kind)
 
 
 def styled_conv2d(
@@ -108,11 +107,43 @@ def _energy(weight: Tensor, style: Tensor) -> Float[Tensor, "o i"]:
     return weight.to(torch.promote_types(style.dtype, torch.float32)).square().sum(dim=(2, 3))
 
 
-def _fit_half(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale weights and styles so that half floats do not overflow; demodulation takes both factors out again."""
-    weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
-    style = style / style.abs().amax(dim=1, keepdim=True)
-    return weight, style, demodulation(weight, style)
+def _computes_in(x: Tensor) -> torch.dtype:
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def _factors(
+    weight: Tensor, style: Tensor, half: bool, demodulate: bool = True
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | float]:
+    """Return kernel, style, the factor on the output (B, O) if there is one, and what the style was divided by.
+
+    Half floats overflow unless kernel and style are small. What is divided out comes back with the factor, in single
+    precision.
+    """
+    factor = demodulation(weight, style) if demodulate else None
+    if not half:
+        return weight, style, factor, 1.0
+    wide = torch.promote_types(style.dtype, torch.float32)
+    weight, style = weight.to(wide), style.to(wide)
+    size = weight.detach().abs().amax(dim=(1, 2, 3)).clamp_min(1e-30) * weight[0].numel() ** 0.5
+    largest = style.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-30)
+    whole = size * largest
+    return weight / size[:, None, None, None], style / largest, whole if factor is None else factor * whole, largest
+
+
+def _project(x: Float[Tensor, "b i h w"], rows: Float[Tensor, "b o i"], half: bool) -> Float[Tensor, "b o h w"]:
+    """Map channels by each sample's own matrix, for few outputs: a picture's or three planes' channels."""
+    kind, size = rows.dtype, None
+    if half:
+        size = rows.detach().abs().amax(dim=2, keepdim=True).clamp_min(1e-30) * rows.shape[2] ** 0.5
+        rows = rows / size
+    rows = rows.to(x.dtype)
+    if x.is_contiguous(memory_format=torch.channels_last):
+        y = torch.matmul(x.flatten(2).transpose(1, 2), rows.transpose(1, 2)).transpose(1, 2)
+    else:
+        y = torch.matmul(rows, x.flatten(2))
+    y = y.to(kind)
+    return (y if size is None else y * size).unflatten(2, x.shape[2:])
 
 
 def _convolve(x: Tensor, weight: Tensor, up_filter: Tensor | None, bias: Tensor | None = None) -> Tensor:
@@ -146,9 +177,7 @@ class _StyledConv(torch.autograd.Function):
         gain: float,
         clamp: float | None,
     ) -> Tensor:
-        device, kind = x.device.type, x.dtype
-        if torch.is_autocast_enabled(device):
-            kind = torch.get_autocast_dtype(device)
+        device, kind = x.device.type, _computes_in(x)
         gain *= math.sqrt(2)
         limit = None if clamp is None else clamp * gain / math.sqrt(2)
         with torch.autocast(device, enabled=False):
@@ -165,9 +194,8 @@ class _StyledConv(torch.autograd.Function):
                     y.add_((noise * gain).to(y.dtype))
             else:
                 shift = bias if noise is None else bias + noise
-                w, s, factor = (
-                    _fit_half(weight, style) if kind == torch.float16 else (weight, style, demodulation(weight, style))
-                )
+                w, s, factor, _ = _factors(weight, style, kind == torch.float16)
+                assert factor is not None
                 y = _convolve((x * s[:, :, None, None].to(x.dtype)).to(kind), w.to(kind), up_filter).to(x.dtype)
                 torch.addcmul((shift * gain).to(y.dtype), y, (factor * gain)[:, :, None, None].to(y.dtype), out=y)
             F.leaky_relu_(y, SLOPE)
@@ -190,21 +218,20 @@ class _StyledConv(torch.autograd.Function):
             inner = torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True)
             # ⟨gradient, conv · demod⟩ = ⟨gradient, y⟩ − ⟨gradient before the nonlinearity, shift⟩
             along = _channel_dot(gradient, y) - gain * _shift_dot(inner, bias, noise)
-            factor, energy = demodulation(weight, style), _energy(weight, style)
-            style_gradient = -style * ((along * factor.square()) @ energy)
+            w, s, factor, divisor = _factors(weight, style, kind == torch.float16)
+            assert factor is not None
+            energy = _energy(weight, style)
+            along = along / (style.to(energy.dtype).square() @ energy.T + 1e-8)
+            style_gradient = -style * (along @ energy)
             if len(x) == 1:
-                back = _convolve_adjoint(inner.to(kind), _own_kernel(weight, None, factor * gain, kind), up_filter, x)
+                back = _convolve_adjoint(inner.to(kind), _own_kernel(w, None, factor * gain, kind), up_filter, x)
             else:
-                w, f, unit = weight, factor, 1.0
-                if kind == torch.float16:  # unit norms in place of sums of many small numbers
-                    unit = weight.abs().amax()
-                    w = weight / unit
-                inner.mul_((f * gain * unit)[:, :, None, None].to(inner.dtype))
+                inner.mul_((factor * gain)[:, :, None, None].to(inner.dtype))
                 back = _convolve_adjoint(inner.to(kind), w.to(kind), up_filter, x)
             del inner, gradient
             back = back.to(x.dtype)
-            style_gradient = style_gradient + _channel_dot(x, back)
-            x_gradient = back.mul_(style[:, :, None, None].to(back.dtype)) if ctx.needs_input_grad[0] else None
+            style_gradient = style_gradient + _channel_dot(x, back) / divisor
+            x_gradient = back.mul_(s[:, :, None, None].to(back.dtype)) if ctx.needs_input_grad[0] else None
         return x_gradient, style_gradient.to(style.dtype), None, None, None, None, None, None
 
 

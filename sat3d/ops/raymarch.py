@@ -26,16 +26,16 @@ def stratified_depths(
         jitter: one number for each sample.
         disparity: space the samples evenly in 1/depth.
     """
+    # Sums and products in this order, as released: rounding moves the samples by enough to be seen in steep planes.
     steps = jitter.shape[-1]
-    t = torch.linspace(0, 1, steps, dtype=jitter.dtype, device=jitter.device)
     if disparity:
-        t = t + jitter / (steps - 1)
-        return 1 / ((1 - t) / near + t / far)
+        t = torch.linspace(0, 1, steps, dtype=jitter.dtype, device=jitter.device) + jitter * (1 / (steps - 1))
+        return 1 / (1 / near * (1 - t) + 1 / far * t)
     spacing = (far - near) / (steps - 1)
     if isinstance(near, float) and isinstance(far, float):
-        # Not near + t·(far − near): its rounding moves the samples by enough to be seen in steep planes.
         return torch.linspace(near, far, steps, dtype=jitter.dtype, device=jitter.device) + jitter * spacing
-    return near + (far - near) * t + jitter * spacing
+    index = torch.arange(steps, dtype=jitter.dtype, device=jitter.device)
+    return near + index / (steps - 1) * (far - near) + jitter * spacing
 
 
 def box_limits(
@@ -46,8 +46,9 @@ def box_limits(
     Returns:
         Near and far depth of every ray, −1 and −2 where it misses.
     """
-    a = (-side / 2 - origins) / directions
-    b = (side / 2 - origins) / directions
+    inverse = 1 / directions  # multiplied with, as released: divisions round otherwise
+    a = (-side / 2 - origins) * inverse
+    b = (side / 2 - origins) * inverse
     near = torch.minimum(a, b).amax(dim=-1, keepdim=True)
     far = torch.maximum(a, b).amin(dim=-1, keepdim=True)
     hit = near <= far
@@ -85,8 +86,8 @@ def importance_depths(
     """
     with torch.no_grad():
         b, m, s1 = weights.shape
-        smooth = F.max_pool1d(weights.reshape(1, b * m, s1).float(), 2, stride=1, padding=1)
-        smooth = F.avg_pool1d(smooth, 2, stride=1).reshape(b, m, s1).to(weights.dtype) + 0.01
+        smooth = F.max_pool1d(weights.reshape(1, b * m, s1), 2, stride=1, padding=1)
+        smooth = F.avg_pool1d(smooth, 2, stride=1).reshape(b, m, s1) + 0.01
         bins = (depths[..., :-1] + depths[..., 1:]) / 2
         return inverse_cdf(bins, smooth[..., 1:-1], u)
 
@@ -124,6 +125,12 @@ def composite(sample_weight: Float[Tensor, "b m s"], features: Float[Tensor, "b 
 
 
 def expected_depth(weights: Float[Tensor, "b m s1"], depths: Float[Tensor, "b m s"]) -> Float[Tensor, "b m"]:
-    """Return Σ w·d / Σ w over the intervals' middles, inf where a ray met nothing; clamp it to the sampled range."""
+    """Return Σ w·d / Σ w over the intervals' middles, inf where a ray met nothing; clamp it to the sampled range.
+
+    Where a ray met nothing the released networks' gradient is NaN; this one is 0.
+    """
     middle = (depths[..., :-1] + depths[..., 1:]) / 2
-    return torch.nan_to_num((weights * middle).sum(-1) / weights.sum(-1), float("inf"))
+    total = weights.sum(-1)
+    nothing = total == 0
+    depth = (weights * middle).sum(-1) / total.masked_fill(nothing, 1)
+    return torch.nan_to_num(depth.masked_fill(nothing, float("inf")), float("inf"))

@@ -31,11 +31,12 @@ def filter2d(
     return F.conv2d(x, kernel, bias, padding=padding, groups=c)
 
 
-def upsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "4 4"]) -> Float[Tensor, "b c h2 w2"]:
+def upsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "k k"]) -> Float[Tensor, "b c h2 w2"]:
     """Double the resolution: zeros between the samples, then `f` with gain 4; (B, C, H, W) → (B, C, 2H, 2W)."""
-    c = x.shape[1]
+    _, c, h, w = x.shape
     kernel = (f * 4).to(x.dtype).expand(c, 1, *f.shape)
-    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=c)
+    # An odd filter leaves one sample too many at the end.
+    return F.conv_transpose2d(x, kernel, stride=2, padding=(len(f) - 2) // 2, groups=c)[..., : 2 * h, : 2 * w]
 
 
 def downsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "4 4"]) -> Float[Tensor, "b c h2 w2"]:
@@ -46,7 +47,7 @@ def downsample2d(x: Float[Tensor, "b c h w"], f: Float[Tensor, "4 4"]) -> Float[
 
 
 def conv2d_up(
-    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"], bias: Tensor | None = None
+    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "n n"], bias: Tensor | None = None
 ) -> Float[Tensor, "b o h2 w2"]:
     """Convolve and double the resolution, with the released networks' orientation of the kernel; add `bias` (O,).
 
@@ -59,7 +60,8 @@ def conv2d_up(
     b, _, h, w = x.shape
     o, step = len(weight), _band(len(weight) * (2 * w + 1) * 2)
     if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
-        return filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), f, padding=1, gain=4.0, bias=bias)
+        y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        return filter2d(y, f, padding=(len(f) - 1) // 2, gain=4.0, bias=bias)[..., : 2 * h, : 2 * w]
     kernel = (f * 4).flip((0, 1)).to(x.dtype).expand(o, 1, 4, 4)
     out = _empty_like(x, b, o, 2 * h, 2 * w)
     for top in range(0, h, step):
@@ -71,17 +73,19 @@ def conv2d_up(
 
 
 def conv2d_up_adjoint(
-    y: Float[Tensor, "b o h2 w2"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "4 4"]
+    y: Float[Tensor, "b o h2 w2"], weight: Float[Tensor, "o i k k"], f: Float[Tensor, "n n"]
 ) -> Float[Tensor, "b i h w"]:
     """Apply the adjoint of `conv2d_up` in its input: what its backward pass does to a gradient."""
-    c, k = y.shape[1], f.shape[0]
+    c, k, h, w = y.shape[1], len(f), y.shape[2] // 2, y.shape[3] // 2
     kernel = (f * 4).to(y.dtype).expand(c, 1, *f.shape)
+    if k % 2:  # the sample that an odd filter leaves at the end
+        y = F.pad(y, (0, 1, 0, 1))
     if weight.shape[-1] == 1:
-        return F.conv_transpose2d(F.conv2d(y, kernel, stride=2, padding=1, groups=c), weight)
-    h, w, turned = y.shape[2] // 2, y.shape[3] // 2, weight.transpose(0, 1)
+        return F.conv_transpose2d(F.conv2d(y, kernel, stride=2, padding=(k - 2) // 2, groups=c), weight)
+    turned = weight.transpose(0, 1)
     step = _band(c * (2 * w + 1) * 2)
     if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
-        return F.conv2d(F.conv2d(y, kernel, padding=k - 2, groups=c), turned, stride=2)
+        return F.conv2d(F.conv2d(y, kernel, padding=k - 1 - (k - 1) // 2, groups=c), turned, stride=2)
     out = _empty_like(y, len(y), weight.shape[1], h, w)
     for top in range(0, h, step):
         below = min(top + step, h)
