@@ -3,7 +3,8 @@
     SAT3D_FIXTURES=path/to/fixtures python benchmarks/parity.py
 
 Limits: 1e-4 for codes, styles, pictures, planes, depth and densities and for gradients through StyleGAN2; 1e-3 for
-gradients through EG3D, where a ReLU that changes sign at rounding level costs more.
+gradients through EG3D, where a ReLU that changes sign at rounding level costs more. In reduced precision (styles given
+in bfloat16 or float16) 5e-2 and 1e-2 for pictures, planes and depth, against the recordings in float32.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from sat3d.generators.eg3d import EG3D
 from sat3d.ops import Camera
 
 LIMIT, EG3D_GRADIENT_LIMIT = 1e-4, 1e-3
+REDUCED = {torch.bfloat16: 5e-2, torch.float16: 1e-2}
 Recorded = dict[str, Tensor]
 
 
@@ -55,6 +58,13 @@ def compare(folder: Path) -> Iterator[Comparison]:
     for quantity, ours, theirs in gradients(generator, config, io):
         limit = EG3D_GRADIENT_LIMIT if isinstance(generator, EG3D) else LIMIT
         yield Comparison(folder.name, quantity, relative_error(ours, theirs), limit)
+    for kind, limit in REDUCED.items():
+        with torch.no_grad():
+            rows = list(pictures(generator, config, io, kind))
+        for quantity, ours, theirs in rows:
+            if quantity.startswith(("image", "planes.stride16")):
+                name = f"{quantity} in {str(kind).removeprefix('torch.')}"
+                yield Comparison(folder.name, name, relative_error(ours, theirs), limit)
 
 
 def codes(generator: Generator, io: Recorded) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -75,7 +85,9 @@ def _jitter(io: Recorded, mode: str) -> object:
     return (io["jitter_stratified"], io["jitter_importance_u"]) if mode == "rand" else "midpoint"
 
 
-def pictures(generator: Generator, config: dict, io: Recorded) -> Iterator[tuple[str, Tensor, Tensor]]:
+def pictures(
+    generator: Generator, config: dict, io: Recorded, kind: torch.dtype = torch.float32
+) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Compare pictures, raw pictures, depth, planes and densities at points, under the names of the recording."""
     made: dict[str, object] = {}
     for name, theirs in io.items():
@@ -84,7 +96,7 @@ def pictures(generator: Generator, config: dict, io: Recorded) -> Iterator[tuple
             continue
         code, noise, *options = how
         single = code.endswith("0") and code not in io
-        s = generator.styles(io[code[:-1]][:1] if single else io[code])
+        s = generator.styles(io[code[:-1]][:1] if single else io[code]).to(kind)
         if not isinstance(generator, EG3D):
             yield name, generator.synthesize(s, noise=noise).image, theirs
             continue
@@ -98,7 +110,7 @@ def pictures(generator: Generator, config: dict, io: Recorded) -> Iterator[tuple
         ours = {"image": out.image, "image_raw": out.raw, "image_depth": out.depth}[what]
         yield name, ours[:1] if "sample0" in options else ours, theirs
     if isinstance(generator, EG3D):
-        planes = generator.planes(generator.styles(io["wplus"]))
+        planes = generator.planes(generator.styles(io["wplus"]).to(kind))
         yield "planes.stride16", planes[..., ::16, ::16], io["planes.wplus.const.stride16"]
         yield "planes.mean", planes.double().mean((-2, -1)), io["planes.wplus.const.mean"]
         yield "planes.meansq", planes.double().square().mean((-2, -1)), io["planes.wplus.const.meansq"]

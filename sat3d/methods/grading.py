@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sat3d.generators import Generator
@@ -61,16 +62,9 @@ def grade(score: TransferScore, pairs: PairBatch, picture: Picture, generator: G
 
 @torch.no_grad()
 def grade_views(
-    score: ViewConsistency,
-    pairs: PairBatch,
-    editor: Editor,
-    attribute: str,
-    generator: Generator,
-    scorer: Scorer,
-    camera: Camera,
+    score: ViewConsistency, styles: Float[Tensor, "b c"], generator: Generator, scorer: Scorer, camera: Camera
 ) -> None:
-    """Add how differently the scorer reads one attribute's edits from several cameras."""
-    styles = editor.edit(pairs.source, attribute, 1.0, reference=pairs.reference)
+    """Add how differently the scorer reads the same styles from several cameras."""
     seen = [generator.synthesize(styles, camera=camera[v].expand(len(styles))).image for v in range(len(camera))]
     score.update(torch.stack([scorer(image) for image in seen], dim=1), column_std(scorer))
 

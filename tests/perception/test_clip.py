@@ -94,4 +94,4 @@ def test_errors(clip_file, tmp_path):
 def test_our_configuration_is_small(clip_config):
     assert clip_config["text_cfg"]["width"] <= 64
     assert clip_config["text_cfg"]["vocab_size"] == 49408
-    assert clip_config["vision_cfg"]["image_size"] == 128
+    assert clip_config["vision_cfg"]["image_size"] == 64

@@ -11,6 +11,7 @@ from sat3d.shipped import manifest
 
 pytest.importorskip("numba")
 PICTURES = 128
+SLACK = 0.08  # four standard errors of an accuracy of 0.96 on the pictures that are asked about
 OBSERVERS = {  # test figure → a floor; figures are asked for in the names of the manifest
     "clip": {"generator/mean": 0.93, "generator/glasses/0": 0.9, "generator/smile/0": 0.9, "generator/beard/0": 0.9},
     "labeller": {"world/accuracy/categorical": 0.95, "generator/accuracy/categorical": 0.92},
@@ -56,7 +57,7 @@ def test_observer_is_as_good_as_its_card_says(graded, name):
     found = graded(f"toyfaces-{name}", "--data.init_args.generated_count=128", "--data.init_args.batch_size=64")
     card = manifest()[f"toyfaces-{name}"]["metrics"]
     for key, floor in OBSERVERS[name].items():
-        assert found[key] >= floor and math.isclose(found[key], card[key], abs_tol=0.05), (key, json.dumps(found))
+        assert found[key] >= floor and math.isclose(found[key], card[key], abs_tol=SLACK), (key, json.dumps(found))
 
 
 def test_all_of_it_is_small():

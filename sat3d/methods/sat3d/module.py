@@ -186,6 +186,7 @@ class SAT3D(LightningModule):
                 raise ValueError("judge: testing needs the name of an attribute predictor, e.g. toyfaces-judge")
             self.judge, self.test_score = self._grader("judge", self.hparams["test_strengths"])
             self.test_views = ViewConsistency()
+            self.unedited_views = ViewConsistency()
 
     def _grader(self, role: str, strengths: Sequence[float]) -> tuple[Scorer | None, TransferScore | None]:
         if (name := self.hparams[role]) is None:
@@ -296,16 +297,19 @@ class SAT3D(LightningModule):
         grade(self.test_score, batch, picture_of(self.generator, editor), self.generator, self.judge)
         if self.generator.cameras is not None and batch_idx == 0:
             views = self.generator.cameras.at(torch.tensor(VIEWS), 0.0).to(self.device)
+            grade_views(self.unedited_views, batch.source, self.generator, self.judge, views)
             for attribute in self.test_score.attributes:
-                grade_views(self.test_views, batch, editor, attribute, self.generator, self.judge, views)
+                styles = editor.edit(batch.source, attribute, 1.0, reference=batch.reference)
+                grade_views(self.test_views, styles, self.generator, self.judge, views)
 
     def on_test_epoch_end(self) -> None:
         """Log gain, drift and view consistency."""
         assert self.test_score is not None
         self._report("test", self.test_score)
         if self.generator.is_3d:
-            self.log("test/view_spread", self.test_views.compute())
-            self.test_views.reset()
+            for name, views in (("view_spread", self.test_views), ("view_spread_unedited", self.unedited_views)):
+                self.log(f"test/{name}", views.compute())
+                views.reset()
 
     def predict_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
         """Return one picture of the edited pairs for each attribute."""

@@ -58,7 +58,9 @@ def test_fit_leaves_an_editor_pictures_and_a_checkpoint_that_test_and_predict_ta
     assert load_editor(folder / "checkpoints" / "last.ckpt").attributes == ("hat", "beard")
     for verb in ("validate", "test", "predict"):
         run(verb, "sat3d-oracle", ckpt_path="last", **settings)
-    assert json.loads((folder / "test" / "test.json").read_text())["curves"]["attributes"].keys() == {"hat", "beard"}
+    told = json.loads((folder / "test" / "test.json").read_text())
+    assert told["curves"]["attributes"].keys() == {"hat", "beard"}
+    assert {"test/view_spread", "test/view_spread_unedited"} <= told["metrics"].keys()
 
 
 def test_same_seed_gives_the_same_losses(toys, run):
