@@ -131,12 +131,12 @@ def render(generator: EG3D, planes: Tensor, s: Tensor, camera: Camera, side: int
     origins, directions = camera.rays(side)
     b, m, _ = origins.shape
     assert not isinstance(o.ray_start, str) and not isinstance(o.ray_end, str)
-    half = torch.full((b, m, o.depth_resolution), 0.5)
+    half = origins.new_full((b, m, o.depth_resolution), 0.5)
     depths = raymarch.stratified_depths(o.ray_start, o.ray_end, half)
     density, features = along(generator, planes, origins, directions, depths)
     _, weights = march(density, features, depths)
     n = o.depth_resolution_importance
-    u = ((torch.arange(n) + 0.5) / n).expand(b, m, n)
+    u = ((torch.arange(n, device=origins.device) + 0.5) / n).to(origins).expand(b, m, n)
     fine = raymarch.importance_depths(depths, weights.squeeze(-1), u)
     more_density, more_features = along(generator, planes, origins, directions, fine)
     depths, order = torch.sort(torch.cat([depths, fine], dim=-1), dim=-1)
