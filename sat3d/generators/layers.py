@@ -174,8 +174,10 @@ class SynthesisLayer(StyledLayer):
         self.register_buffer("resample_filter", setup_filter(taps))
         self.position = nn.Parameter(torch.zeros(outputs, resolution, resolution)) if position else None
 
-    def forward(self, x: Tensor, style: Tensor, noise: Noise = "const", gain: float = 1.0) -> Tensor:
-        """Map (B, inputs, h, w) to (B, outputs, resolution, resolution)."""
+    def forward(
+        self, x: Tensor, style: Tensor, noise: Noise = "const", gain: float = 1.0, overwrite: bool = False
+    ) -> Tensor:
+        """Map (B, inputs, h, w) to (B, outputs, resolution, resolution); see `styled_conv2d` for the last two."""
         noise = noise if self.use_noise else "none"
         bias = self.bias if self.position is None else self.bias[:, None, None] + self.position
         field: Tensor | None = None
@@ -184,7 +186,9 @@ class SynthesisLayer(StyledLayer):
         elif noise != "none":
             field = _draw_noise(len(x), self.resolution, noise, x) * self.noise_strength
         up = self.resample_filter if self.up else None
-        return styled_conv2d(x, self.weight, style, bias, field, up_filter=up, gain=gain, clamp=self.clamp)
+        return styled_conv2d(
+            x, self.weight, style, bias, field, up_filter=up, gain=gain, clamp=self.clamp, overwrite=overwrite
+        )
 
 
 def _draw_noise(count: int, side: int, noise: Noise, like: Tensor) -> Float[Tensor, "b 1 h w"]:
@@ -322,7 +326,7 @@ class SynthesisBlock(nn.Module):
             residual = self.skip(x) if self.skip is not None else None
             x = self.conv0(x, style, noise)
             tap.see(f"{prefix}.conv0", x)
-            x = self.conv1(x, next(styles), noise, gain=gain)
+            x = self.conv1(x, next(styles), noise, gain=gain, overwrite=not tap.wanted)
             if residual is not None:
                 x = residual + x
         tap.see(f"{prefix}.conv1", x)

@@ -13,6 +13,7 @@ from torch.nn.grad import conv2d_input
 
 from sat3d.ops import winograd
 from sat3d.ops.resample import conv2d_up, conv2d_up_adjoint
+from sat3d.ops.scratch import scratch
 
 SLOPE = 0.2
 _CACHED = 2**17  # elements that are multiplied and summed at once, small enough for a processor's cache
@@ -62,6 +63,7 @@ def styled_conv2d(
     up_filter: Tensor | None = None,
     gain: float = 1.0,
     clamp: float | None = None,
+    overwrite: bool = False,
 ) -> Float[Tensor, "b o h2 w2"]:
     """Convolve with modulated weights, add noise and bias, apply leaky ReLU(0.2)·√2·gain, clamp to ±clamp·gain.
 
@@ -79,12 +81,13 @@ def styled_conv2d(
         up_filter: if given, the (K, K) filter with which the resolution is doubled.
         gain: factor on the output.
         clamp: limit of the output before that factor.
+        overwrite: whether `x` is of no use afterwards, so that its memory may be, where no gradient is kept.
     """
     if bias.ndim == 1:
         bias = bias[:, None, None]
     learns = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (weight, bias, noise))
     if not learns:
-        y: Tensor = _StyledConv.apply(x, style, weight, bias, noise, up_filter, gain, clamp)  # type: ignore[no-untyped-call]
+        y: Tensor = _StyledConv.apply(x, style, weight, bias, noise, up_filter, gain, clamp, overwrite)  # type: ignore[no-untyped-call]
         return y
     y = modulated_conv2d(x, weight, style, up_filter=up_filter)
     y = y + (bias if noise is None else bias + noise).to(y.dtype)
@@ -146,11 +149,13 @@ def _project(x: Float[Tensor, "b i h w"], rows: Float[Tensor, "b o i"], half: bo
     return (y if size is None else y * size).unflatten(2, x.shape[2:])
 
 
-def _convolve(x: Tensor, weight: Tensor, up_filter: Tensor | None, bias: Tensor | None = None) -> Tensor:
+def _convolve(
+    x: Tensor, weight: Tensor, up_filter: Tensor | None, bias: Tensor | None = None, overwrite: bool = False
+) -> Tensor:
     if up_filter is not None:
         return conv2d_up(x, weight, up_filter, bias)
     if not torch.is_grad_enabled() and winograd.is_worthwhile(x, weight):
-        return winograd.conv3x3(x, weight, bias)
+        return winograd.conv3x3(x, weight, bias, overwrite=overwrite)
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
@@ -176,8 +181,10 @@ class _StyledConv(torch.autograd.Function):
         up_filter: Tensor | None,
         gain: float,
         clamp: float | None,
+        overwrite: bool,
     ) -> Tensor:
         device, kind = x.device.type, _computes_in(x)
+        overwrite = overwrite and not any(ctx.needs_input_grad)
         gain *= math.sqrt(2)
         limit = None if clamp is None else clamp * gain / math.sqrt(2)
         with torch.autocast(device, enabled=False):
@@ -187,7 +194,7 @@ class _StyledConv(torch.autograd.Function):
                 kernel = _own_kernel(weight, style, demodulation(weight, style) * gain, kind)
                 flat = bias.shape[1:] == (1, 1)
                 own = (bias[:, 0, 0] * gain).to(kind) if flat else None
-                y = _convolve(x.to(kind), kernel, up_filter, own).to(x.dtype)
+                y = _convolve(x.to(kind), kernel, up_filter, own, overwrite).to(x.dtype)
                 if not flat:
                     y.add_((bias * gain).to(y.dtype))
                 if noise is not None:
@@ -196,7 +203,9 @@ class _StyledConv(torch.autograd.Function):
                 shift = bias if noise is None else bias + noise
                 w, s, factor, _ = _factors(weight, style, kind == torch.float16)
                 assert factor is not None
-                y = _convolve((x * s[:, :, None, None].to(x.dtype)).to(kind), w.to(kind), up_filter).to(x.dtype)
+                scaled = torch.mul(x, s[:, :, None, None].to(x.dtype), out=x if overwrite else None).to(kind)
+                y = _convolve(scaled, w.to(kind), up_filter, overwrite=True).to(x.dtype)
+                del scaled
                 torch.addcmul((shift * gain).to(y.dtype), y, (factor * gain)[:, :, None, None].to(y.dtype), out=y)
             F.leaky_relu_(y, SLOPE)
             if limit is not None:
@@ -232,12 +241,13 @@ class _StyledConv(torch.autograd.Function):
             back = back.to(x.dtype)
             style_gradient = style_gradient + _channel_dot(x, back) / divisor
             x_gradient = back.mul_(s[:, :, None, None].to(back.dtype)) if ctx.needs_input_grad[0] else None
-        return x_gradient, style_gradient.to(style.dtype), None, None, None, None, None, None
+        return x_gradient, style_gradient.to(style.dtype), None, None, None, None, None, None, None
 
 
 def _own_kernel(weight: Tensor, style: Tensor | None, factor: Tensor, kind: torch.dtype) -> Tensor:
     """Return the one sample's kernel: for a single code that costs less memory traffic than scaling activations."""
-    kernel = weight * factor.reshape(-1, 1, 1, 1)
+    usual = weight.device.type == "cpu" and weight.dtype == factor.dtype == torch.float32
+    kernel = torch.mul(weight, factor.reshape(-1, 1, 1, 1), out=scratch("own", *weight.shape) if usual else None)
     if style is not None:
         kernel = kernel.mul_(style.reshape(1, -1, 1, 1))
     return kernel.to(kind)

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from sat3d.ops.scratch import scratch
+
 MOST_TAPS = 64
 _BAND = 2**21  # elements
 
@@ -60,13 +62,14 @@ def conv2d_up(
     b, _, h, w = x.shape
     o, step = len(weight), _band(len(weight) * (2 * w + 1) * 2)
     if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
-        y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        y = F.conv_transpose2d(x, weight.transpose(0, 1) if torch.is_grad_enabled() else _turned(weight), stride=2)
         return filter2d(y, f, padding=(len(f) - 1) // 2, gain=4.0, bias=bias)[..., : 2 * h, : 2 * w]
     kernel = (f * 4).flip((0, 1)).to(x.dtype).expand(o, 1, 4, 4)
+    turned = _turned(weight)
     out = _empty_like(x, b, o, 2 * h, 2 * w)
     for top in range(0, h, step):
         below = min(top + step, h)
-        rows = F.conv_transpose2d(_rows(x, top - 1, below + 1), weight.transpose(0, 1), stride=2)
+        rows = F.conv_transpose2d(_rows(x, top - 1, below + 1), turned, stride=2)
         # the first and the last row lack what other bands would add
         out[:, :, 2 * top : 2 * below] = F.conv2d(rows[:, :, 1:-1], kernel, bias, padding=(0, 1), groups=o)
     return out
@@ -82,7 +85,7 @@ def conv2d_up_adjoint(
         y = F.pad(y, (0, 1, 0, 1))
     if weight.shape[-1] == 1:
         return F.conv_transpose2d(F.conv2d(y, kernel, stride=2, padding=(k - 2) // 2, groups=c), weight)
-    turned = weight.transpose(0, 1)
+    turned = weight.transpose(0, 1) if torch.is_grad_enabled() else _turned(weight)
     step = _band(c * (2 * w + 1) * 2)
     if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
         return F.conv2d(F.conv2d(y, kernel, padding=k - 1 - (k - 1) // 2, groups=c), turned, stride=2)
@@ -92,6 +95,14 @@ def conv2d_up_adjoint(
         rows = F.conv2d(_rows(y, 2 * top - 2, 2 * below + 2), kernel, padding=(0, 2), groups=c)
         out[:, :, top:below] = F.conv2d(rows, turned, stride=2)
     return out
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """Swap inputs and outputs, in memory too: once, instead of in every call."""
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return weight.transpose(0, 1).contiguous()
+    o, i, *side = weight.shape
+    return scratch("turned", i, o, *side).copy_(weight.transpose(0, 1))
 
 
 def _band(row: int) -> int:

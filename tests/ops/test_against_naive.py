@@ -59,14 +59,17 @@ def test_a_frozen_layer_equals_its_steps_taken_one_by_one(batch: int, up: bool, 
 
 
 @pytest.mark.parametrize("size", [(36, 32), (64, 80)])
-def test_winograd_gives_the_convolution(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
-    monkeypatch.setattr(winograd, "_TILES", 36 * 130 * 24)  # pieces of one row and of several, the last one smaller
-    x = seeded(2, 128, *size).float().contiguous(memory_format=torch.channels_last)
-    weight, bias = seeded(130, 128, 3, 3, seed=1).float(), seeded(130, seed=2).float()
-    assert winograd.is_worthwhile(x, weight)
-    expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
-    ours = winograd.conv3x3(x, weight, bias).double()
-    assert float((ours - expected).norm() / expected.norm()) < 1e-5
+@pytest.mark.parametrize("most", [24 * 130, 2**16])  # bands of one row and of several; blocks of outputs and one block
+def test_winograd_gives_the_convolution(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], most: int) -> None:
+    monkeypatch.setattr(winograd, "_AT_ONCE", most)
+    for outputs, overwrite in ((130, False), (130, True), (128, True)):
+        x = seeded(2, 128, *size).float().contiguous(memory_format=torch.channels_last)
+        weight, bias = seeded(outputs, 128, 3, 3, seed=1).float(), seeded(outputs, seed=2).float()
+        assert winograd.is_worthwhile(x, weight)
+        expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+        ours = winograd.conv3x3(x, weight, bias, overwrite=overwrite)
+        assert (ours.data_ptr() == x.data_ptr()) == (overwrite and outputs == 128)
+        assert float((ours.double() - expected).norm() / expected.norm()) < 1e-5
 
 
 def test_large_frozen_layers_have_the_gradients_of_their_steps() -> None:
