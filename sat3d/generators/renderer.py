@@ -17,7 +17,7 @@ from sat3d.ops.triplane import mean_plane_features, plane_axes
 Jitter = Literal["midpoint"] | torch.Generator | tuple[Tensor, Tensor]
 Decode = Callable[[Tensor], tuple[Tensor, Tensor]]
 MOST_KEPT = 350_000  # ray samples whose intermediate values may be kept for a backward pass, about 600 bytes each
-CHUNK = 2**17  # ray samples that are marched again at a time
+CHUNK = 2**17  # ray samples that are marched at a time on a CPU (more is slower), and again in a backward pass
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ class RayRenderer(nn.Module):
         count = b * m // len(planes)
         samples = len(planes) * (o.depth_resolution + o.depth_resolution_importance)
         kept = torch.is_grad_enabled() and count * samples <= MOST_KEPT
-        step = count if kept else max(1, (CHUNK if torch.is_grad_enabled() else o.max_samples) // samples)
+        small = torch.is_grad_enabled() or not planes.is_cuda
+        step = count if kept else max(1, (min(CHUNK, o.max_samples) if small else o.max_samples) // samples)
         march = self._march if kept or not torch.is_grad_enabled() else self._march_again
         chunks = [march(planes, decode, rays.part(slice(i, i + step))) for i in range(0, count, step)]
         whole = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True))

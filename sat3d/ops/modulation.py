@@ -266,9 +266,10 @@ def _shift_dot(inner: Tensor, bias: Tensor, noise: Tensor | None) -> Float[Tenso
 
 
 def _convolve_adjoint(y: Tensor, weight: Tensor, up_filter: Tensor | None, x: Tensor) -> Tensor:
+    """Take a gradient back through `_convolve`, `x` being what it took; `y` may be overwritten."""
     if up_filter is not None:
         return conv2d_up_adjoint(y, weight, up_filter)
     if winograd.is_worthwhile(y, weight):
-        return winograd.conv3x3(y, weight.flip((2, 3)).transpose(0, 1))
+        return winograd.conv3x3(y, weight.flip((2, 3)).transpose(0, 1), overwrite=True)
     made: Tensor = conv2d_input(x.shape, weight, y, padding=weight.shape[-1] // 2)  # type: ignore[arg-type]
     return made
