@@ -1,7 +1,27 @@
 """Metrics: torchmetrics classes around functions of tensors; they know no generator and no observer."""
 
 from sat3d.metrics.consistency import ViewConsistency, view_spread
-from sat3d.metrics.dependency import AttributeDependency, attribute_dependency
+from sat3d.metrics.dci import DCI, DCIScores, channel_importance, completeness, dci_scores, disentanglement
+from sat3d.metrics.dependency import (
+    AttributeDependency,
+    DependencyCurve,
+    MatchedDependency,
+    attribute_dependency,
+    matched_dependency,
+)
+from sat3d.metrics.locality import (
+    ChannelRegions,
+    EditLocality,
+    LocalityScores,
+    RegionOverlap,
+    change_inside,
+    lab_errors,
+    locally_active,
+    region_grid,
+    region_hits,
+    winning_region,
+)
+from sat3d.metrics.moments import ColumnMoments, Moments, merge_moments, row_moments
 from sat3d.metrics.pictures import PictureMatch, masked_l1, masked_psnr
 from sat3d.metrics.transfer import (
     TransferCurves,
@@ -13,17 +33,40 @@ from sat3d.metrics.transfer import (
 )
 
 __all__ = [
+    "DCI",
     "AttributeDependency",
+    "ChannelRegions",
+    "ColumnMoments",
+    "DCIScores",
+    "DependencyCurve",
+    "EditLocality",
+    "LocalityScores",
+    "MatchedDependency",
+    "Moments",
     "PictureMatch",
+    "RegionOverlap",
     "TransferCurves",
     "TransferScore",
     "ViewConsistency",
     "attribute_dependency",
+    "change_inside",
+    "channel_importance",
     "column_drift",
+    "completeness",
+    "dci_scores",
+    "disentanglement",
     "gain_at_drift",
+    "lab_errors",
+    "locally_active",
     "masked_l1",
     "masked_psnr",
+    "matched_dependency",
     "mean_of_others",
+    "merge_moments",
+    "region_grid",
+    "region_hits",
+    "row_moments",
     "transfer_gain",
     "view_spread",
+    "winning_region",
 ]

@@ -3,10 +3,8 @@ import pytest
 import torch
 
 from sat3d.metrics import (
-    AttributeDependency,
     PictureMatch,
     ViewConsistency,
-    attribute_dependency,
     masked_l1,
     masked_psnr,
     view_spread,
@@ -43,12 +41,3 @@ def test_view_spread_is_zero_for_equal_views_and_numpy_otherwise():
     metric.update(scores[:1], std)
     metric.update(scores[1:], std)
     assert float(metric.compute()) == pytest.approx(expected.mean(), rel=1e-5)
-
-
-def test_attribute_dependency_by_hand():
-    change, std = torch.tensor([[1.0, 2.0, -6.0], [4.0, 0.0, 1.0]]), torch.tensor([1.0, 2.0, 2.0])
-    assert attribute_dependency(change, std, 0).tolist() == [2.0, 0.25]
-    assert attribute_dependency(change, std, 0, "max").tolist() == [3.0, 0.5]
-    metric = AttributeDependency(edges=(0.0, 2.0, 5.0))
-    metric.update(change, std, 0)
-    assert metric.compute().tolist() == [2.0, 0.25]
