@@ -125,6 +125,9 @@ class AttributeDependency(Metric):
         return _curve(self.total / self.count, self.count, self.seen)
 
 
+STEPS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+
+
 class MatchedDependency(Metric):
     """Average mean-AD and max-AD over pictures at equal changes of the target: see `matched_dependency`.
 
@@ -150,7 +153,7 @@ class MatchedDependency(Metric):
     seen: Tensor
     at: Tensor
 
-    def __init__(self, at: Sequence[float] = tuple(k / 4 for k in range(1, 9)), **kwargs: Any) -> None:
+    def __init__(self, at: Sequence[float] = STEPS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if min(at) <= 0:
             raise ValueError(f"changes are read past the origin, so that each is above 0: {list(at)}")
