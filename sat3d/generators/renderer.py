@@ -70,7 +70,7 @@ class Marched(NamedTuple):
     depths: Tensor
 
 
-class _Rays(NamedTuple):
+class Rays(NamedTuple):
     """Hold rays (B, M, 3), their random numbers (B, M, S), and where they start and end: numbers, or (B, M, 1)."""
 
     origins: Tensor
@@ -80,10 +80,10 @@ class _Rays(NamedTuple):
     near: Tensor | float
     far: Tensor | float
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> _Rays:
-        return _Rays(*(t if isinstance(t, float) else change(t) for t in self))  # type: ignore[arg-type]
+    def each(self, change: Callable[[Tensor], Tensor]) -> Rays:
+        return Rays(*(t if isinstance(t, float) else change(t) for t in self))  # type: ignore[arg-type]
 
-    def part(self, rays: slice) -> _Rays:
+    def part(self, rays: slice) -> Rays:
         return self.each(lambda t: t[:, rays])
 
 
@@ -127,8 +127,7 @@ class RayRenderer(nn.Module):
         b, m, _ = origins.shape
         if len(planes) not in (1, b):
             raise ValueError(f"{len(planes)} codes do not fit {b} cameras: give one code, or one for each camera")
-        limits = self._limits(origins, directions)
-        rays = _Rays(origins, directions, *self._jitter(b, m, jitter, origins), *limits)
+        rays = self.rays(origins, directions, jitter)
         if len(planes) == 1 and b > 1:
             # Many views of one code are one picture with more rays: the planes are read where they are, not copied.
             rays = rays.each(lambda t: t.reshape(1, b * m, t.shape[-1]))
@@ -138,12 +137,17 @@ class RayRenderer(nn.Module):
         kept = torch.is_grad_enabled() and count * samples <= MOST_KEPT
         small = torch.is_grad_enabled() or not planes.is_cuda
         step = count if kept else max(1, (min(CHUNK, o.max_samples) if small else o.max_samples) // samples)
-        march = self._march if kept or not torch.is_grad_enabled() else self._march_again
+        march = self.march if kept or not torch.is_grad_enabled() else self._march_again
         chunks = [march(planes, decode, rays.part(slice(i, i + step))) for i in range(0, count, step)]
         whole = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True))
         marched = Marched(*(t.reshape(b, m, t.shape[-1]) for t in whole))
         # The released networks clamp to the range of the whole batch, chunks of rays included.
         return marched._replace(depth=marched.depth.clamp(marched.depths.min(), marched.depths.max()))
+
+    def rays(self, origins: Tensor, directions: Tensor, jitter: Jitter = "midpoint") -> Rays:
+        """Return rays (B, M, 3) with all that says where along them samples lie; see `forward`."""
+        numbers = self._jitter(*origins.shape[:2], jitter, origins)
+        return Rays(origins, directions, *numbers, *self._limits(origins, directions))
 
     def _limits(self, origins: Tensor, directions: Tensor) -> tuple[Tensor | float, Tensor | float]:
         o = self.options
@@ -165,12 +169,13 @@ class RayRenderer(nn.Module):
             raise ValueError(f"jitter is 'midpoint', a torch.Generator or two tensors, not {jitter!r}")
         return first.reshape(b, m, s).to(like), second.reshape(b, m, n).to(like)
 
-    def _march_again(self, planes: Tensor, decode: Decode, rays: _Rays) -> Marched:
+    def _march_again(self, planes: Tensor, decode: Decode, rays: Rays) -> Marched:
         """March now, and again in the backward pass instead of keeping what lies between."""
-        marched: Marched = checkpoint(self._march, planes, decode, rays, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-untyped-call]
+        marched: Marched = checkpoint(self.march, planes, decode, rays, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-untyped-call]
         return marched
 
-    def _march(self, planes: Tensor, decode: Decode, rays: _Rays) -> Marched:
+    def march(self, planes: Tensor, decode: Decode, rays: Rays) -> Marched:
+        """March rays at once; see `forward`."""
         origins, directions, u = rays.origins, rays.directions, rays.u
         depths = raymarch.stratified_depths(rays.near, rays.far, rays.jitter, disparity=self.options.disparity)
         density, coarse_features = self._decode_along(planes, decode, origins, directions, depths)

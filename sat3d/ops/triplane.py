@@ -73,11 +73,11 @@ def mean_plane_features(
         return sample_planes(planes, axes, points, box_warp).mean(dim=1)
     b, p, c, h, w = planes.shape
     rows = planes.permute(0, 1, 3, 4, 2).reshape(b * p * h * w, c)
-    index, weight = _texels(project_to_planes(axes, points * (2 / box_warp)).to(planes.dtype), h, w)
+    index, weight = texels(project_to_planes(axes, points * (2 / box_warp)).to(planes.dtype), h, w)
     return F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight).unflatten(0, (b, -1))
 
 
-def _texels(grid: Float[Tensor, "b p n 2"], h: int, w: int) -> tuple[Tensor, Tensor]:
+def texels(grid: Float[Tensor, "b p n 2"], h: int, w: int) -> tuple[Tensor, Tensor]:
     """Return the rows of the texels around each point in all planes, (B·N, 4P), and their bilinear weights."""
     b, p, n, _ = grid.shape
     size = torch.tensor([w, h], device=grid.device)
