@@ -141,7 +141,7 @@ def _moves(own: Sequence[int], target: Sequence[int], size: int, room: int) -> l
 
 
 def join(a: Adjoint | None, b: Adjoint | None) -> Adjoint | None:
-    """Add adjoints of one activation, on windows that hold both."""
+    """Add adjoints of one activation, on windows that hold both; in the memory of one if its windows do."""
     if a is None or b is None:
         return b if a is None else a
     if a.windows.size < b.windows.size:

@@ -175,7 +175,7 @@ class RayMaps:
     """Hold the linear maps from tri-planes to the ray-marched picture: every ray is independent of the others.
 
     Args:
-        index: of the texels around each sample, (M·S, T).
+        index: of the texels around each sample, (M·S, T), in the order (row, column, plane).
         weight: of these texels, (M·S, T).
         matrices: the features' derivatives to what each ray reads, (M, F, S·c).
         shape: of the planes, (3, c, H, W).
@@ -231,13 +231,15 @@ class RayMaps:
         shape = planes.shape[1:]
         at = torch.cat(where).reshape(1, -1, 3) * (2 / renderer.options.box_warp)
         index, weight = texels(project_to_planes(renderer.axes, at), *shape[2:])
+        p, _, h, w = shape
+        index = index % (h * w) * p + index // (h * w)
         return cls(index, weight.to(dtype), torch.cat(matrices), tuple(shape), side)  # type: ignore[arg-type]
 
     def push(self, tangent: Float[Tensor, "u h w p"]) -> Float[Tensor, "m f u"]:
         """Return the tangents of the rays' features for tangents of the flat planes (U, H, W, 3·c)."""
         p, c, h, w = self.shape
         u = len(tangent)
-        rows = tangent.unflatten(3, (p, c)).permute(3, 1, 2, 4, 0).reshape(p * h * w, c * u)
+        rows = tangent.flatten(1).T.reshape(h * w * p, c * u)
         read = F.embedding_bag(self.index, rows, mode="sum", per_sample_weights=self.weight)
         return torch.bmm(self.matrices, read.reshape(len(self.matrices), -1, u))
 
@@ -247,10 +249,10 @@ class RayMaps:
         n = len(adjoint)
         read = torch.bmm(adjoint.permute(1, 0, 2), self.matrices)  # (M, N, S·c)
         read = read.unflatten(2, (-1, c)).permute(0, 2, 1, 3).reshape(len(self.index), n * c)
-        rows = read.new_zeros(p * h * w, n * c)
+        rows = read.new_zeros(h * w * p, n * c)
         for k in range(self.index.shape[1]):
             rows.index_add_(0, self.index[:, k], read * self.weight[:, k, None])
-        return rows.reshape(p, h, w, n, c).permute(3, 1, 2, 0, 4).reshape(n, h, w, p * c)
+        return rows.reshape(h, w, p, n, c).permute(3, 0, 1, 2, 4).reshape(n, h, w, p * c)
 
 
 def resizing(generator: EG3D, side: int) -> Tensor | None:
