@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench bench-generators
+.PHONY: help setup demo test lint type bench bench-generators bench-jacobian
 
 VENV := .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -35,6 +35,9 @@ bench: setup ## run every script of benchmarks/
 DEVICE ?= cpu
 bench-generators: setup ## seconds and memory of large generators against the plain way (DEVICE=cuda for a GPU)
 	python benchmarks/generators.py --device $(DEVICE) --out docs/benchmarks/generators-$(DEVICE).json
+
+bench-jacobian: setup ## seconds, memory and errors of gradient maps against a loop of backward passes
+	python benchmarks/jacobian.py --out docs/benchmarks/jacobian-cpu.json
 
 # uv where it can be had, else plain venv and pip; both take the versions that constraints.txt records.
 $(INSTALLED): pyproject.toml constraints.txt

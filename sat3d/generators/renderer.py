@@ -146,7 +146,7 @@ class RayRenderer(nn.Module):
 
     def rays(self, origins: Tensor, directions: Tensor, jitter: Jitter = "midpoint") -> Rays:
         """Return rays (B, M, 3) with all that says where along them samples lie; see `forward`."""
-        numbers = self._jitter(*origins.shape[:2], jitter, origins)
+        numbers = self._jitter(origins.shape[0], origins.shape[1], jitter, origins)
         return Rays(origins, directions, *numbers, *self._limits(origins, directions))
 
     def _limits(self, origins: Tensor, directions: Tensor) -> tuple[Tensor | float, Tensor | float]:

@@ -217,7 +217,9 @@ def pull_resize(adjoint: Adjoint, matrix: Float[Tensor, "m n"]) -> Adjoint:
     """
     values, w = adjoint
     reach = matrix != 0
-    rows, cols, ends = [], [], []
+    rows: list[int] = []
+    cols: list[int] = []
+    ends: list[int] = []
     for starts, found in ((w.rows, rows), (w.cols, cols)):
         for a in starts:
             hit = reach[max(a, 0) : a + w.size].any(0).nonzero()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -58,7 +59,8 @@ class ClosedForm:
         rendering: dict[str, Any],
     ) -> None:
         assert isinstance(generator, StyleGAN2 | EG3D)
-        self.net = deepcopy(generator).freeze().double()
+        self.net: StyleGAN2 | EG3D = deepcopy(generator).double()
+        self.net.freeze()
         self.modules: list[nn.Module] = [layer for _, layer, _, _ in self.net.named_styled_layers()]
         self.slices = {m: y.slice for m, y in zip(self.modules, self.net.style_space.layers, strict=True)}
         self.grid, self.channels, self.max_bytes = grid, channels, max_bytes
@@ -188,7 +190,7 @@ class _Walk:
         for layer, channels in chunks:
             raw = rays.push(self.layers.push(blocks, layer, channels)).reshape(rays.side, rays.side, -1)
             flat = channels + self.slices[layer].start
-            for part, rows, cols in self._cut(parts, lambda n, raw=raw: raw.shape[-1] * n * n):
+            for part, rows, cols in self._cut(parts, partial(_window, raw.shape[-1])):
                 self.maps[flat, rows, cols] = contract(part, raw).abs().mean(2).permute(2, 0, 1)
             self.bar.update(0.9 / len(chunks))
 
@@ -218,6 +220,10 @@ class _Walk:
                     slice(rows.start + y.start, rows.start + y.stop),
                     slice(cols.start + x.start, cols.start + x.stop),
                 )
+
+
+def _window(channels: int, size: int) -> int:
+    return channels * size**2
 
 
 def contract(adjoint: Adjoint, tangents: Tensor) -> Tensor:

@@ -133,7 +133,9 @@ class GradientMaps:
         def pooled(styles: Tensor) -> Tensor:
             image = self.generator.synthesize(styles, camera, noise=self.noise, **self.rendering).image
             if image.shape[-1] % self.grid:
-                raise ValueError(f"a picture of {image.shape[-1]} px has no grid of {self.grid}×{self.grid} equal cells")
+                raise ValueError(
+                    f"a picture of {image.shape[-1]} px has no grid of {self.grid}×{self.grid} equal cells"
+                )
             return F.adaptive_avg_pool2d(image, self.grid).flatten(1)
 
         kept = 0

@@ -112,7 +112,7 @@ class Layers:
 
     def operations(self, blocks: Sequence[SynthesisBlock]) -> list[tuple[nn.Module, float]]:
         """Return each convolution of some blocks and its multiplications for one picture."""
-        counted = []
+        counted: list[tuple[nn.Module, float]] = []
         for block in blocks:
             for layer in (block.skip, *(layer for _, layer in block.styled_layers())):
                 if layer is not None:
@@ -124,7 +124,11 @@ class Layers:
     @contextmanager
     def recording(self, generator: nn.Module) -> Iterator[None]:
         """Keep a map of every layer that pictures of `generator` pass meanwhile."""
-        kinds = {SynthesisLayer: self._keep_convolution, ToRGBLayer: self._keep_torgb, ResidualSkip: self._keep_skip}
+        kinds: dict[type, Callable[..., None]] = {
+            SynthesisLayer: self._keep_convolution,
+            ToRGBLayer: self._keep_torgb,
+            ResidualSkip: self._keep_skip,
+        }
         hooks = [
             module.register_forward_hook(kinds[type(module)], with_kwargs=True)
             for module in generator.modules()
@@ -136,7 +140,9 @@ class Layers:
             for hook in hooks:
                 hook.remove()
 
-    def _keep_convolution(self, layer: SynthesisLayer, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> None:
+    def _keep_convolution(
+        self, layer: SynthesisLayer, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor
+    ) -> None:
         x, style, noise = args[:3]
         gain = sqrt(2) * kwargs.get("gain", 1.0)
         slope = torch.where(y > 0, y.new_tensor(gain), y.new_tensor(SLOPE * gain))
@@ -213,7 +219,7 @@ class RayMaps:
 
         rays = renderer.rays(*camera.to(planes.device).to(planes.dtype).rays(side))
         where, matrices = [], []
-        renderer.query = query  # type: ignore[method-assign]
+        renderer.query = query  # type: ignore[method-assign, assignment]
         try:
             for start in range(0, side**2, chunk):
                 leaves.clear()
