@@ -187,11 +187,8 @@ def pull_stride(adjoint: Adjoint, kernel: Tensor, side: int, before: int, groups
     rows, cols = (tuple(-((k - 1 - before - a) // 2) for a in starts) for starts in (w.rows, w.cols))
     ends = [(a + w.size - 1 + before) // 2 - i for a, i in zip(w.rows + w.cols, rows + cols, strict=True)]
     made = _capped(Windows(rows, cols, max(ends) + 1, side))
-    needed = Windows(
-        *(tuple(2 * i - before for i in starts) for starts in (made.rows, made.cols)),
-        2 * (made.size - 1) + k,
-        w.side,
-    )
+    first = [tuple(2 * i - before for i in starts) for starts in (made.rows, made.cols)]
+    needed = Windows(first[0], first[1], 2 * (made.size - 1) + k, w.side)
     return Adjoint(_correlate(place(adjoint, needed), kernel, groups, stride=2), made)
 
 
