@@ -4,9 +4,9 @@
     python benchmarks/jacobian.py --cases "toyfaces64, G = 16" --cells 0   # all cells compared, minutes
 
 The loop's 3·G² passes are not all run: a few, at cells all over the picture, between runs of the engine in the same
-process, tell what one takes; the graph is built once and kept. Ratios are given of seconds on the clock and of processor time,
-which other work on the machine does not disturb. Errors are of each channel's map, relative L2 over the
-compared cells, against the same loop in float64.
+process, tell what one takes; the graph is built once and kept. Ratios are told of seconds on the clock and of processor
+time, which other work on the machine disturbs less. Errors are of each channel's map, relative L2 over the compared
+cells, against the same loop in float64.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def measure(name: str, grid: int, channels: str, repeats: int, passes: int, comp
     expected = expected if mask is None else expected[mask]
     size = expected.norm(dim=1)
     errors = (maps.flatten(1)[:, cells].double() - expected).norm(dim=1) / size.clamp_min(1e-300)
-    (ours, ours_cpu), (theirs, theirs_cpu) = (tuple(map(statistics.median, zip(*t))) for t in (whole, once))
+    (ours, ours_cpu), (theirs, theirs_cpu) = (
+        [statistics.median(c) for c in zip(*t, strict=True)] for t in (whole, once)
+    )
     theirs, theirs_cpu = theirs * grid**2, theirs_cpu * grid**2
     return {
         "channels": len(maps), "loop_seconds": theirs, "engine_seconds": ours, "faster": theirs / ours,
@@ -133,10 +135,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     table = {}
-    print(
-        "| case | channels | loop, s | engine, s | faster | faster, processor time | worst error | median error | peak, MB |",
-        flush=True,
-    )
+    print("| case | channels | loop, s | engine, s | faster | by processor time | worst | median error | peak, MB |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for case, (name, grid, channels) in CASES.items():
         if chosen.cases in case:
