@@ -86,7 +86,7 @@ def styled_conv2d(
     if bias.ndim == 1:
         bias = bias[:, None, None]
     learns = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (weight, bias, noise))
-    if not learns:
+    if not learns and not torch.compiler.is_compiling():  # a compiler fuses the plain steps itself
         y: Tensor = _StyledConv.apply(x, style, weight, bias, noise, up_filter, gain, clamp, overwrite)  # type: ignore[no-untyped-call]
         return y
     y = modulated_conv2d(x, weight, style, up_filter=up_filter)

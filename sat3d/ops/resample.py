@@ -61,7 +61,7 @@ def conv2d_up(
         return y if bias is None else y + bias[:, None, None]
     b, _, h, w = x.shape
     o, step = len(weight), _band(len(weight) * (2 * w + 1) * 2)
-    if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or f.shape != (4, 4) or step >= h:
         y = F.conv_transpose2d(x, weight.transpose(0, 1) if torch.is_grad_enabled() else _turned(weight), stride=2)
         return filter2d(y, f, padding=(len(f) - 1) // 2, gain=4.0, bias=bias)[..., : 2 * h, : 2 * w]
     kernel = (f * 4).flip((0, 1)).to(x.dtype).expand(o, 1, 4, 4)
@@ -87,7 +87,7 @@ def conv2d_up_adjoint(
         return F.conv_transpose2d(F.conv2d(y, kernel, stride=2, padding=(k - 2) // 2, groups=c), weight)
     turned = weight.transpose(0, 1) if torch.is_grad_enabled() else _turned(weight)
     step = _band(c * (2 * w + 1) * 2)
-    if torch.is_grad_enabled() or f.shape != (4, 4) or step >= h:
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or f.shape != (4, 4) or step >= h:
         return F.conv2d(F.conv2d(y, kernel, padding=k - 1 - (k - 1) // 2, groups=c), turned, stride=2)
     out = _empty_like(y, len(y), weight.shape[1], h, w)
     for top in range(0, h, step):
@@ -99,7 +99,7 @@ def conv2d_up_adjoint(
 
 def _turned(weight: Tensor) -> Tensor:
     """Swap inputs and outputs, in memory too: once, instead of in every call."""
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or torch.compiler.is_compiling():
         return weight.transpose(0, 1).contiguous()
     o, i, *side = weight.shape
     return scratch("turned", i, o, *side).copy_(weight.transpose(0, 1))

@@ -37,6 +37,7 @@ def is_worthwhile(x: Tensor, weight: Tensor) -> bool:
     """Tell whether `conv3x3` takes these, and faster than `conv2d`."""
     return (
         x.device.type == "cpu"
+        and not torch.compiler.is_compiling()
         and x.dtype == weight.dtype == torch.float32
         and weight.shape[2:] == (3, 3)
         and min(weight.shape[:2]) >= _LEAST_CHANNELS

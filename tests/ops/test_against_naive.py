@@ -210,3 +210,16 @@ def test_upsampling_convolutions_in_bands_equal_those_at_once(monkeypatch: pytes
         torch.testing.assert_close(conv2d_up(x, weight, f, bias), whole)
         torch.testing.assert_close(conv2d_up_adjoint(y, weight, f), whole_adjoint)
     torch.testing.assert_close((conv2d_up(x, weight, f) * y).sum(), (x * whole_adjoint).sum())
+
+
+def test_a_compiler_can_trace_a_styled_layer() -> None:
+    x, style = seeded(1, 128, 32, 32).float(), seeded(1, 128, seed=1).float()
+    weight, bias = seeded(128, 128, 3, 3, seed=2).float(), seeded(128, seed=3).float()
+
+    def layers(x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        y = styled_conv2d(x, weight, style, bias, up_filter=setup_filter())
+        return styled_conv2d(y, weight, style, bias)
+
+    with torch.no_grad():
+        ours = torch.compile(layers, backend="eager")(x, style)
+        torch.testing.assert_close(ours, layers(x, style), rtol=1e-4, atol=1e-4)
