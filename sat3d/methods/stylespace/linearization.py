@@ -1,7 +1,8 @@
 """A generator linearised around one code: its styled layers as `StyledMap`s, its rays as small matrices.
 
-The operating point is computed in float64. In float32 a few of the millions of activations land on the other side of
-zero, and one such flip already changes a channel's map by 1e-4; the linear maps themselves can be float32.
+The operating point is computed in float64, the linear maps may be float32: on one `toyfaces64` picture at G = 16 the
+worst channel's map is then within 7e-7 (relative L2) of float64. With a float32 operating point it was 1.2e-5, the
+median 4e-6: activations near zero can land on its other side.
 """
 
 from __future__ import annotations
