@@ -40,7 +40,7 @@ class GradientMaps:
         >>> G = load_generator("toyfaces64")
         >>> s = G.styles(G.map(torch.randn(1, G.z_dim)))
         >>> GradientMaps(G, grid=16)(s, G.cameras.frontal()).shape
-        torch.Size([1232, 16, 16])
+        torch.Size([1200, 16, 16])
     """
 
     def __init__(
