@@ -326,7 +326,8 @@ class SynthesisBlock(nn.Module):
             residual = self.skip(x) if self.skip is not None else None
             x = self.conv0(x, style, noise)
             tap.see(f"{prefix}.conv0", x)
-            x = self.conv1(x, next(styles), noise, gain=gain, overwrite=not tap.wanted)
+            kept = bool(tap.wanted or self.conv0._forward_hooks or self.conv1._forward_hooks)
+            x = self.conv1(x, next(styles), noise, gain=gain, overwrite=not kept)
             if residual is not None:
                 x = residual + x
         tap.see(f"{prefix}.conv1", x)

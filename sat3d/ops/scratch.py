@@ -17,7 +17,8 @@ class _Scratch(threading.local):
         """Return this thread's float32 memory of that name, contiguous; what was in it is lost."""
         size = prod(shape)
         if name not in self.kept or self.kept[name].numel() < size:
-            self.kept[name] = torch.empty(size)
+            with torch.inference_mode(False):  # or it could not be written to outside
+                self.kept[name] = torch.empty(size)
         return self.kept[name][:size].view(shape)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from sat3d.generators import CodeStream, Generator, build_generator, load_generator, save_generator, tiny_generator
 from sat3d.generators.eg3d import EG3D, EG3DOptions
+from sat3d.generators.layers import SynthesisBlock
 from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2Options, SynthesisOptions
 from sat3d.ops.camera import Camera
@@ -194,3 +195,15 @@ def test_sample_i_depends_on_the_seed_and_i_alone() -> None:
     assert z.mean().abs() < 0.02 and (z.std() - 1).abs() < 0.02
     u = stream.uniform(range(4000), 2)
     assert float(u.min()) >= 0 and float(u.max()) < 1 and (u.mean(0) - 0.5).abs().max() < 0.03
+
+
+def test_a_hook_keeps_the_activations_that_it_saw() -> None:
+    block = SynthesisBlock(8, 128, 4, 32, 3, is_last=True)
+    block.requires_grad_(False)
+    x, seen = torch.randn(2, 8, 16, 16), []
+    block.conv0.register_forward_hook(lambda layer, args, y: seen.extend([y, y.clone()]))
+    for samples in (1, 2):  # one sample and several are scaled in different ways
+        seen.clear()
+        with torch.no_grad():
+            block(x[:samples], None, iter([torch.ones(samples, 8), *[torch.ones(samples, 128)] * 2]))
+        assert torch.equal(*seen)

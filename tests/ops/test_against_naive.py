@@ -10,6 +10,7 @@ from sat3d.ops import raymarch, resample, winograd
 from sat3d.ops.camera import Camera
 from sat3d.ops.modulation import leaky_relu, modulated_conv2d, styled_conv2d
 from sat3d.ops.resample import conv2d_up, conv2d_up_adjoint, setup_filter, upsample2d
+from sat3d.ops.scratch import scratch
 from sat3d.ops.triplane import mean_plane_features, plane_axes, sample_planes
 
 
@@ -223,3 +224,15 @@ def test_a_compiler_can_trace_a_styled_layer() -> None:
     with torch.no_grad():
         ours = torch.compile(layers, backend="eager")(x, style)
         torch.testing.assert_close(ours, layers(x, style), rtol=1e-4, atol=1e-4)
+
+
+def test_kept_memory_may_be_made_in_inference_mode_and_used_outside() -> None:
+    scratch.kept.clear()
+    x, weight = seeded(1, 128, 32, 32).float(), seeded(128, 128, 3, 3, seed=2).float()
+    style, bias = seeded(1, 128, seed=1).float(), seeded(128, seed=3).float()
+    with torch.inference_mode():
+        expected = styled_conv2d(x, weight, style, bias, up_filter=setup_filter()).clone()
+    style.requires_grad_()
+    ours = styled_conv2d(x, weight, style, bias, up_filter=setup_filter())
+    torch.testing.assert_close(ours.detach(), expected)
+    assert torch.autograd.grad(ours.sum(), style)[0].isfinite().all()
