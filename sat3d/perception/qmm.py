@@ -67,7 +67,11 @@ class QMM(Scorer):
         embedded = self.clip.encode_text(texts).unflatten(0, (len(self.columns), len(templates)))
         return torch.nn.functional.normalize(embedded.mean(1), dim=-1)
 
+    def logits(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch p"]:
+        """Return similarities times temperature, ``(B, P)``."""
+        return self.temperature * self.clip.encode_image(images) @ self.text.T
+
     def forward(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch p"]:
         """Return every group's probabilities, concatenated, ``(B, P)``; differentiable with respect to the images."""
-        logits = self.temperature * self.clip.encode_image(images) @ self.text.T
+        logits = self.logits(images)
         return torch.cat([logits[:, g].softmax(-1) for a in self.attributes for g in self.slices[a]], dim=-1)

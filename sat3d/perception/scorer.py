@@ -57,6 +57,32 @@ class Scorer(Observer):
     slices: Mapping[str, Sequence[slice]]
     columns: tuple[str, ...]
 
+    def logits(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch p"]:
+        """Return the columns before softmax (groups) or sigmoid (single columns); by default read off the scores."""
+        scores: Tensor = self(images)
+        single = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
+        for group in (g for groups in self.slices.values() for g in groups if g.stop - g.start == 1):
+            single[group] = True
+        scores = scores.clamp(_EPSILON, 1 - _EPSILON)
+        return torch.where(single, scores.logit(), scores.log())
+
+    def log_odds(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch p"]:
+        """Return log p/(1 - p) of every column, ``(B, P)``: 0 where a descriptor is as likely as all others together.
+
+        Unlike the scores they do not saturate, so that confident images can be ranked and their changes told.
+        """
+        logits = self.logits(images)
+        columns = []
+        for group in (g for attribute in self.attributes for g in self.slices[attribute]):
+            part = logits[:, group]
+            if part.shape[1] == 1:
+                columns.append(part)
+                continue
+            own = torch.eye(part.shape[1], dtype=torch.bool, device=part.device)
+            others = part[:, None, :].masked_fill(own, -torch.inf)
+            columns.append(part - others.logsumexp(-1))
+        return torch.cat(columns, dim=-1)
+
     def distance(
         self,
         scores_a: Float[Tensor, "batch p"],

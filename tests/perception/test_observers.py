@@ -10,6 +10,7 @@ from sat3d.perception import (
     PartParser,
     PredictedAttribute,
     PredictorConfig,
+    Scorer,
     load_observer,
     save_observer,
 )
@@ -61,6 +62,17 @@ def test_pictures_do_not_depend_on_their_batch_and_gradients_reach_them(name, im
     assert images.grad[1:].abs().max() == 0
 
 
+class _Silent(Scorer):
+    """A scorer of which only the scores are known."""
+
+    def __init__(self, scorer):
+        super().__init__()
+        self.scorer, self.attributes, self.slices = scorer, scorer.attributes, scorer.slices
+
+    def forward(self, images):
+        return self.scorer(images)
+
+
 @pytest.mark.parametrize("trunk", ["residual", "plain"])
 def test_predictor_scores_are_distributions_and_values(trunk, images):
     predictor = AttributePredictor(PredictorConfig(ATTRIBUTES, trunk, (8, 16, 16, 24))).freeze()
@@ -69,6 +81,9 @@ def test_predictor_scores_are_distributions_and_values(trunk, images):
     assert predictor.slices == {"hat": [slice(0, 3)], "smile": [slice(3, 4)], "beard": [slice(4, 6)]}
     np.testing.assert_allclose(scores[:, :3], np.exp(logits[:, :3]) / np.exp(logits[:, :3]).sum(1)[:, None], rtol=1e-4)
     np.testing.assert_allclose(scores[:, 3], 1 / (1 + np.exp(-logits[:, 3])), rtol=1e-4)
+    odds = scores.astype(np.float64) / (1 - scores.astype(np.float64))
+    np.testing.assert_allclose(predictor.log_odds(images).numpy(), np.log(odds), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(Scorer.log_odds(_Silent(predictor), images).numpy(), np.log(odds), rtol=1e-4, atol=1e-4)
     values = predictor.values(torch.tensor([[0.1, 0.2, 0.7, 0.4, 0.8, 0.2]]))
     torch.testing.assert_close(values, torch.tensor([[2.0, 0.4, 0.0]]))
 

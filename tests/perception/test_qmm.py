@@ -86,3 +86,10 @@ def test_certain_scores_have_finite_divergence():
     distance.sum().backward()
     assert distance.isfinite().all()
     assert certain.grad.isfinite().all()
+
+
+def test_log_odds_are_those_of_the_scores_and_do_not_saturate(qmm, clip, images):
+    scores, odds = qmm(images).double(), qmm.log_odds(images).double()
+    torch.testing.assert_close(odds, (scores / (1 - scores)).log(), rtol=1e-3, atol=1e-3)
+    sharp = QMM(clip, DescriptorGroups(GROUPS, TEMPLATES), 1e5)
+    assert sharp(images).amax() == 1 and sharp.log_odds(images).isfinite().all()
