@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench bench-generators bench-jacobian
+.PHONY: help setup demo test lint type bench bench-generators bench-jacobian bench-discovery
 
 VENV := .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -38,6 +38,9 @@ bench-generators: setup ## seconds and memory of large generators against the pl
 
 bench-jacobian: setup ## seconds, memory and errors of gradient maps against a loop of backward passes
 	python benchmarks/jacobian.py --out docs/benchmarks/jacobian-cpu.json
+
+bench-discovery: setup ## StyleSpace's discovery from nothing to figures: one process, two, and a large StyleGAN2
+	python benchmarks/discovery.py --out docs/benchmarks/discovery-cpu.json
 
 # uv where it can be had, else plain venv and pip; both take the versions that constraints.txt records.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -20,7 +20,7 @@ TRAINER_VERBS = {
 }
 COMMANDS = {
     "generate": "pictures, a grid and an orbit clip of a generator's seeds",
-    "edit": "move one attribute of a reference to a source, as pictures and a clip",
+    "edit": "change attributes of a seed with an editor, as pictures and a clip",
     "compare": "editors against copying, chance and the ideal edit, at equal drift",
     "inspect": "what a checkpoint file holds; nothing in it is executed",
     "convert": "a released checkpoint as one .safetensors file",

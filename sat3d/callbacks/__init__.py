@@ -1,6 +1,7 @@
 """Callbacks: pictures, timing and summaries, for any logger and always in the run folder."""
 
+from sat3d.callbacks.channels import ChannelFigures
 from sat3d.callbacks.pictures import EditGrid
 from sat3d.callbacks.summary import Summary
 
-__all__ = ["EditGrid", "Summary"]
+__all__ = ["ChannelFigures", "EditGrid", "Summary"]

@@ -74,7 +74,7 @@ class EditGrid(Callback):
         cameras = None if generator.cameras is None else generator.cameras.at(torch.tensor(self.yaws), 0.0)
         grid = edit_grid(generator, chosen.source, chosen.reference, edited, attributes, cameras, self.scale)
         write_picture(folder / f"{name}.png", grid)
-        _show(trainer, grid)
+        show(trainer, "edits", grid)
         if clip and self.clip_frames and generator.is_3d:
             rows = (chosen.source[:1], chosen.reference[:1], edited[:1])
             write_clip(folder / f"orbit-{attributes[0]}.mp4", edit_clip(generator, *rows, frames=self.clip_frames))
@@ -99,10 +99,11 @@ def differing_rows(generator: Generator, scorer: Any, pairs: PairBatch, attribut
     return torch.tensor(rows, device=enough.device)
 
 
-def _show(trainer: Trainer, picture: np.ndarray) -> None:
+def show(trainer: Trainer, name: str, picture: np.ndarray) -> None:
+    """Give a picture to every logger that takes pictures."""
     loggers: list[Any] = list(trainer.loggers)
     for logger in loggers:
         if hasattr(logger, "log_image"):  # W&B, and loggers made alike
-            logger.log_image("edits", [picture], step=trainer.global_step)
+            logger.log_image(name, [picture], step=trainer.global_step)
         elif hasattr(logger.experiment, "add_image"):  # TensorBoard
-            logger.experiment.add_image("edits", picture, trainer.global_step, dataformats="HWC")
+            logger.experiment.add_image(name, picture, trainer.global_step, dataformats="HWC")

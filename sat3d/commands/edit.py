@@ -1,4 +1,4 @@
-"""`edit`: move attributes of a reference to a source, as pictures and an orbit clip."""
+"""`edit`: change attributes of a source, by those of a reference where the editor takes one; pictures and a clip."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sat3d.commands.seeds import writable
 def main(
     editor: str,
     source: int,
-    reference: int,
     attribute: str,
+    reference: int | None = None,
     strength: float = 1.0,
     out: str = "out",
     generator: str | None = None,
@@ -20,14 +20,18 @@ def main(
     frames: int = 30,
     scale: int = 2,
 ) -> None:
-    """Move attributes of a reference seed to a source seed, and write pictures and an orbit clip.
+    """Change attributes of a source seed, and write pictures and an orbit clip.
+
+    Editors that transfer (SAT3D) take them from a reference seed; others (StyleSpace) move along what they found.
 
     Args:
         editor: Folder that a run exported (runs/NAME/NUMBER/editor), or a checkpoint (.ckpt).
         source: Seed of the source.
-        reference: Seed of the reference.
-        attribute: What is moved; several joined by commas, e.g. hat,hat_colour.
-        strength: Editing intensity; 0 leaves the source as it is, above 1 goes beyond the reference.
+        attribute: What is changed; several joined by commas, e.g. hat,hat_colour. A channel editor also takes channels,
+            as LAYER/CHANNEL.
+        reference: Seed of the reference, for editors that take one.
+        strength: Editing intensity; 0 leaves the source as it is. 1 is the reference; for channels, one standard
+            deviation (5 to 20 are usual).
         out: Folder for the files.
         generator: Name or file of the generator; the one that the editor was made for, if not given.
         truncation: Truncation ψ of both codes.
@@ -38,7 +42,7 @@ def main(
         scale: Enlargement of grid and clip.
     """
     names = [name.strip() for name in attribute.split(",") if name.strip()]
-    if source < 0 or reference < 0:
+    if source < 0 or (reference or 0) < 0:
         raise ValueError(f"source={source}, reference={reference}: seeds are numbers from 0 on")
 
     import torch
@@ -57,15 +61,21 @@ def main(
         if not isinstance(tool, MaskEditor):
             raise ValueError(f"threshold: {type(tool).__name__} has no masks to cut")
         tool = tool.hard(threshold)
+    if tool.needs_reference != (reference is not None):
+        needs = "transfers attributes: give" if tool.needs_reference else "takes no reference: leave out"
+        raise ValueError(f"reference: {type(tool).__name__} {needs} --reference")
     camera = camera_of(net, yaw, pitch)
     with torch.no_grad():
-        before, shown = styles_of(net, [source, reference], truncation).split(1)
+        before = styles_of(net, [source], truncation)
+        shown = None if reference is None else styles_of(net, [reference], truncation)
         after = tool.edit(before, names, strength, reference=shown)
         folder = writable(out)  # everything that can be wrong has been found by now
-        for name, styles in (("source", before), ("reference", shown), ("edit", after)):
+        pictures = {"source": before, "reference": shown, "edit": after}
+        told = {name: styles for name, styles in pictures.items() if styles is not None}
+        for name, styles in told.items():
             write_picture(folder / f"{name}.png", to_uint8(views(net, styles, camera)[0, 0]))
         label = f"{'+'.join(names)} {strength:g}"
         written = [write_picture(folder / "grid.png", edit_grid(net, before, shown, after, [label], camera, scale))]
         if camera is not None and frames > 0:
             written.append(write_clip(folder / "orbit.mp4", edit_clip(net, before, shown, after, frames, scale)))
-    print(f"{folder}: source.png, reference.png, edit.png, " + ", ".join(path.name for path in written))
+    print(f"{folder}: " + ", ".join([*(f"{name}.png" for name in told), *(path.name for path in written)]))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sat3d.generators import CameraDistribution, Generator
     from sat3d.ops.camera import Camera
 
-STREAM = "seeds"
-
 
 def parse_seeds(text: str) -> list[int]:
     """Read `0-15`, `3,7` or `0-3,8` as numbers.
@@ -75,9 +73,9 @@ def styles_of(
     condition: Tensor | None = None,
 ) -> Tensor:
     """Return the styles of seeds, (B, C); `condition` is one for all of them, (1, c_dim)."""
-    from sat3d.generators import CodeStream
+    from sat3d.generators.sampling import SEEDS, CodeStream
 
-    z = CodeStream(0, generator.z_dim, stream=STREAM).z(list(seeds)).to(generator.device)
+    z = CodeStream(0, generator.z_dim, stream=SEEDS).z(list(seeds)).to(generator.device)
     c = None if condition is None else condition.expand(len(z), -1)
     return generator.styles(generator.map(z, c, truncation, cutoff))
 

@@ -71,6 +71,9 @@ class CameraDistribution:
         return self.at(around[0] + torch.arange(steps) * (2 * math.pi / steps), around[1])
 
 
+SEEDS = "seeds"
+"""The stream whose sample numbers the command line calls seeds."""
+
 DEFAULT_CAMERAS = CameraDistribution()
 """What is assumed of a 3-D generator whose cameras nobody told: radius and field of view of EG3D's faces."""
 TOY_CAMERAS = CameraDistribution(yaw=(-0.8, 0.8), pitch=(-0.35, 0.35), radius=2.7, fov=30.0)

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sat3d.methods.base import Editor, load_editor
     from sat3d.methods.sat3d import SAT3D, MaskEditor
+    from sat3d.methods.stylespace import ChannelEditor, StyleSpaceDiscovery
 
-__all__ = ["SAT3D", "Editor", "MaskEditor", "load_editor"]
+__all__ = ["SAT3D", "ChannelEditor", "Editor", "MaskEditor", "StyleSpaceDiscovery", "load_editor"]
 
 _HOME = {
     "Editor": "sat3d.methods.base",
     "load_editor": "sat3d.methods.base",
     "MaskEditor": "sat3d.methods.sat3d",
     "SAT3D": "sat3d.methods.sat3d",
+    "ChannelEditor": "sat3d.methods.stylespace",
+    "StyleSpaceDiscovery": "sat3d.methods.stylespace",
 }
 
 

@@ -53,6 +53,10 @@ class Editor(nn.Module, ABC):
         """Return the constructor's arguments as plain data; tensors belong into buffers."""
         return {"attributes": list(self.attributes)}
 
+    def knows(self, attribute: str) -> bool:
+        """Tell whether an attribute can be edited."""
+        return attribute in self.attributes
+
     def edit(
         self,
         codes: Float[Tensor, "b ..."],
@@ -72,7 +76,7 @@ class Editor(nn.Module, ABC):
             values: the codes' current attributes, for editors that condition on them.
         """
         names = [attribute] if isinstance(attribute, str) else list(attribute)
-        unknown = [name for name in names if name not in self.attributes]
+        unknown = [name for name in names if not self.knows(name)]
         if unknown:
             raise ValueError(f"attribute: unknown {', '.join(unknown)}; this editor knows {', '.join(self.attributes)}")
         if self.needs_reference:

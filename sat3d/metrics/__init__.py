@@ -23,6 +23,7 @@ from sat3d.metrics.locality import (
 )
 from sat3d.metrics.moments import ColumnMoments, Moments, merge_moments, row_moments
 from sat3d.metrics.pictures import PictureMatch, masked_l1, masked_psnr
+from sat3d.metrics.top import Ranking, TopRows
 from sat3d.metrics.transfer import (
     TransferCurves,
     TransferScore,
@@ -44,7 +45,9 @@ __all__ = [
     "MatchedDependency",
     "Moments",
     "PictureMatch",
+    "Ranking",
     "RegionOverlap",
+    "TopRows",
     "TransferCurves",
     "TransferScore",
     "ViewConsistency",

@@ -57,6 +57,26 @@ class Scorer(Observer):
     slices: Mapping[str, Sequence[slice]]
     columns: tuple[str, ...]
 
+    def column(self, name: str) -> int:
+        """Return the place of a column by its name, or by its attribute's where that has one column only.
+
+        Raises:
+            ValueError: If there is no such column; the message lists those there are.
+        """
+        if name in self.columns:
+            return self.columns.index(name)
+        groups = self.slices.get(name, ())
+        if len(groups) == 1 and groups[0].stop - groups[0].start == 1:
+            return int(groups[0].start)
+        raise ValueError(f"nothing scored here is named {name!r}; the columns are {', '.join(self.columns)}")
+
+    def siblings(self, column: int) -> tuple[int, ...]:
+        """Return all columns of the attribute that a column belongs to, itself included."""
+        for groups in self.slices.values():
+            if any(g.start <= column < g.stop for g in groups):
+                return tuple(c for g in groups for c in range(g.start, g.stop))
+        raise IndexError(f"column {column} belongs to no attribute")
+
     def logits(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch p"]:
         """Return the columns before softmax (groups) or sigmoid (single columns); by default read off the scores."""
         scores: Tensor = self(images)

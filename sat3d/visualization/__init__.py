@@ -3,6 +3,7 @@
 from sat3d.visualization.edits import edit_clip, edit_grid
 from sat3d.visualization.files import replacing, to_uint8, write_clip, write_picture
 from sat3d.visualization.grids import difference, picture_grid, resized
+from sat3d.visualization.heatmaps import heat_map
 from sat3d.visualization.views import Look, colour_depth, frames_beside, look, views
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "edit_clip",
     "edit_grid",
     "frames_beside",
+    "heat_map",
     "look",
     "picture_grid",
     "replacing",

@@ -1,4 +1,4 @@
-"""Figures of edits: source | reference | edit | difference."""
+"""Figures of edits: source | reference, where there is one | edit | difference."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ from sat3d.visualization.views import frames_beside, views
 def edit_grid(
     generator: Generator,
     source: Float[Tensor, "r c"],
-    reference: Float[Tensor, "r c"],
+    reference: Float[Tensor, "r c"] | None,
     edited: Float[Tensor, "r c"],
     labels: Sequence[str],
     cameras: Camera | None,
     scale: int = 1,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw one row per edit and four pictures per camera.
+    """Draw one row per edit and four pictures per camera, three without references.
 
     Args:
         generator: shows the codes.
         source: styles before, (R, C).
-        reference: styles that show the wanted attribute, (R, C).
+        reference: styles that show the wanted attribute, (R, C); `None` for editors that take none.
         edited: styles after, (R, C).
         labels: of the rows.
         cameras: V cameras; `None` for a 2-D generator.
         scale: enlargement.
     """
-    before, wanted, after = views(generator, torch.cat([source, reference, edited]), cameras).chunk(3)
-    stacked = torch.stack([before, wanted, after, difference(before, after)], dim=2)  # (R, V, 4, 3, H, W)
-    names = ["source", "reference", "edit", "difference"]
-    return picture_grid(stacked.flatten(1, 2), labels, names * before.shape[1], scale)
+    shown = [source, edited] if reference is None else [source, reference, edited]
+    seen = views(generator, torch.cat(shown), cameras).chunk(len(shown))
+    stacked = torch.stack([*seen, difference(seen[0], seen[-1])], dim=2)  # (R, V, 3 or 4, 3, H, W)
+    names = ["source", *(["reference"] if reference is not None else []), "edit", "difference"]
+    return picture_grid(stacked.flatten(1, 2), labels, names * seen[0].shape[1], scale)
 
 
 def edit_clip(
     generator: Generator,
     source: Float[Tensor, "1 c"],
-    reference: Float[Tensor, "1 c"],
+    reference: Float[Tensor, "1 c"] | None,
     edited: Float[Tensor, "n c"],
     frames: int = 30,
     scale: int = 2,
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Draw an orbit around source, reference and edits, side by side.
+    """Draw an orbit around source, reference (if there is one) and edits, side by side.
 
     Raises:
         ValueError: for a 2-D generator.
@@ -57,4 +58,5 @@ def edit_clip(
     if generator.cameras is None:
         raise ValueError("clip: a 2-D generator has no orbit")
     cameras = generator.cameras.orbit(frames)
-    return frames_beside(*views(generator, torch.cat([source, reference, edited]), cameras), scale=scale)
+    shown = [source, edited] if reference is None else [source, reference, edited]
+    return frames_beside(*views(generator, torch.cat(shown), cameras), scale=scale)

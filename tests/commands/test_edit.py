@@ -8,7 +8,7 @@ from PIL import Image
 
 from sat3d.commands.edit import main
 from sat3d.generators import load_generator, save_generator, tiny_generator
-from sat3d.methods import MaskEditor
+from sat3d.methods import ChannelEditor, MaskEditor
 
 
 @pytest.fixture
@@ -26,29 +26,45 @@ def picture(folder, name):
 
 def test_full_mask_gives_the_reference_and_empty_mask_the_source(toys, editor, tmp_path):
     out = tmp_path / "out"
-    main(editor, 3, 7, "hat", out=str(out), frames=2)
+    main(editor, 3, "hat", 7, out=str(out), frames=2)
     assert {p.name for p in out.iterdir()} == {"source.png", "reference.png", "edit.png", "grid.png", "orbit.mp4"}
     assert np.abs(picture(out, "edit") - picture(out, "reference")).max() <= 1
     assert np.abs(picture(out, "edit") - picture(out, "source")).max() > 1
-    main(editor, 3, 7, "beard", out=str(out), frames=0)
+    main(editor, 3, "beard", 7, out=str(out), frames=0)
     assert np.array_equal(picture(out, "edit"), picture(out, "source"))
-    main(editor, 3, 7, "hat,beard", strength=0.0, out=str(out), frames=0, threshold=0.5)
+    main(editor, 3, "hat,beard", 7, strength=0.0, out=str(out), frames=0, threshold=0.5)
     assert np.array_equal(picture(out, "edit"), picture(out, "source"))
 
 
 def test_bad_input_leaves_nothing(toys, editor, tmp_path):
     out = tmp_path / "nothing"
     with pytest.raises(ValueError, match="unknown hut; this editor knows hat, beard"):
-        main(editor, 3, 7, "hut", out=str(out))
+        main(editor, 3, "hut", 7, out=str(out))
     other = tmp_path / "other.safetensors"
     save_generator(tiny_generator(5), other)
     with pytest.raises(ValueError, match="made for generator"):
-        main(editor, 3, 7, "hat", out=str(out), generator=str(other))
+        main(editor, 3, "hat", 7, out=str(out), generator=str(other))
     with pytest.raises(FileNotFoundError, match=r"editor\.safetensors"):
-        main(str(tmp_path / "none"), 3, 7, "hat", out=str(out))
+        main(str(tmp_path / "none"), 3, "hat", 7, out=str(out))
     with pytest.raises(ValueError, match="from 0 on"):
-        main(editor, -1, 7, "hat", out=str(out))
+        main(editor, -1, "hat", 7, out=str(out))
+    with pytest.raises(ValueError, match="transfers attributes: give --reference"):
+        main(editor, 3, "hat", out=str(out))
     assert not out.exists()
+
+
+def test_editors_of_channels_take_no_reference(toys, tmp_path):
+    net = load_generator(toys.generator)
+    tool = ChannelEditor.of(net.style_space, ("hat",), channels=torch.tensor([[2]]), directions=torch.ones(1, 1))
+    net.name = toys.generator
+    folder, out = str(tool.save(tmp_path / "editor", net)), tmp_path / "out"
+    main(folder, 3, "backbone.synthesis.b4.conv1/2", strength=3.0, out=str(out), frames=0)
+    by_name = picture(out, "edit")
+    assert {p.name for p in out.iterdir()} == {"source.png", "edit.png", "grid.png"}
+    main(folder, 3, "hat", strength=3.0, out=str(out), frames=0)
+    assert np.array_equal(picture(out, "edit"), by_name) and not np.array_equal(by_name, picture(out, "source"))
+    with pytest.raises(ValueError, match="takes no reference: leave out --reference"):
+        main(folder, 3, "hat", 7, out=str(out))
 
 
 def test_verbs_do_not_import_torch_for_their_help():

@@ -7,7 +7,15 @@ import os
 import torch
 import torch.distributed as dist
 
-from sat3d.metrics import DCI, AttributeDependency, ColumnMoments, EditLocality, MatchedDependency, RegionOverlap
+from sat3d.metrics import (
+    DCI,
+    AttributeDependency,
+    ColumnMoments,
+    EditLocality,
+    MatchedDependency,
+    RegionOverlap,
+    TopRows,
+)
 
 
 def results(rows):
@@ -22,6 +30,7 @@ def results(rows):
         AttributeDependency(): (change[rows, 1], torch.ones(5), 2),
         MatchedDependency(): (change[rows], torch.ones(5), 2),
         RegionOverlap(7, 3): (maps[rows], regions[rows]),
+        TopRows(3, 5): (pictures[0, rows, :, 1, 1].round(decimals=1), torch.tensor(list(rows))),
         EditLocality(): (*pictures[:, rows], regions[rows, :1].float()),
         (spread := ColumnMoments(3)): (1e3 + pictures[0, rows, :, 0, 0].double(),),
     }

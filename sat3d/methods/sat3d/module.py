@@ -23,9 +23,10 @@ from sat3d.methods.sat3d.losses import LossWeights, background_loss, remaining_l
 from sat3d.methods.sat3d.mask import MaskKind, MaskMatrix, target_mask
 from sat3d.methods.sat3d.selection import channel_relevance, preselect
 from sat3d.methods.sat3d.targets import balancing_weights, choose_targets
+from sat3d.methods.scorers import load_scorer, training_scorer
 from sat3d.metrics import TransferCurves, TransferScore, ViewConsistency
 from sat3d.ops.camera import Camera
-from sat3d.perception import QMM, DescriptorGroups, Scorer, load_clip, load_observer
+from sat3d.perception import Scorer, load_observer
 from sat3d.perception.parsing import PartParser
 
 VIEWS = (-0.5, -0.25, 0.0, 0.25, 0.5)
@@ -132,7 +133,7 @@ class SAT3D(LightningModule):
                 raise ValueError(f"{name}={list(strengths)} must rise and contain 1.0, at which results are logged")
         self.weights, self.background = loss_weights, background
         self.generator = load_generator(generator)
-        self.scorer = _training_scorer(clip, clip_pretrained, descriptors, temperature, scorer)
+        self.scorer = training_scorer(clip, clip_pretrained, descriptors, temperature, scorer)
         self.attributes = _rows(attributes, self.scorer)
         style_space = self.generator.style_space
         self.mask = MaskMatrix(
@@ -191,9 +192,7 @@ class SAT3D(LightningModule):
     def _grader(self, role: str, strengths: Sequence[float]) -> tuple[Scorer | None, TransferScore | None]:
         if (name := self.hparams[role]) is None:
             return None, None
-        grader = load_observer(name)
-        if not isinstance(grader, Scorer):
-            raise ValueError(f"{role}={name!r} is no attribute predictor")
+        grader = load_scorer(name, role)
         known = [a for a in self.attributes if a in grader.attributes]
         if not known:
             raise ValueError(f"{role}={name!r} knows none of {list(self.attributes)}; it scores {grader.attributes}")
@@ -353,20 +352,6 @@ class SAT3D(LightningModule):
         elif self.parser is not None:
             labels = self.parser.segment(out.image).to(torch.uint8)
         return Sight(out.image, self.scorer(out.image), labels)
-
-
-def _training_scorer(
-    clip: str | None, pretrained: str | None, descriptors: str | None, temperature: float | None, scorer: str | None
-) -> Scorer:
-    if (scorer is None) == (clip is None) or (clip is None) != (descriptors is None):
-        raise ValueError("give either clip and descriptors, or scorer (an attribute predictor in their place)")
-    if scorer is not None:
-        observer = load_observer(scorer)
-        if not isinstance(observer, Scorer):
-            raise ValueError(f"scorer={scorer!r} is no attribute predictor")
-        return observer
-    assert clip is not None and descriptors is not None
-    return QMM(load_clip(clip, pretrained), DescriptorGroups.from_yaml(descriptors), temperature)
 
 
 def _rows(attributes: Sequence[str] | None, scorer: Scorer) -> tuple[str, ...]:

@@ -1,0 +1,120 @@
+"""Methods that are fitted in closed form from one pass over the codes, as LightningModules."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from sat3d.generators import Generator
+from sat3d.methods.base import Editor
+
+
+class OnePass(LightningModule):
+    """Collect statistics of streamed codes, and fit an editor from them after the epoch's last batch.
+
+    Statistics are `torchmetrics` states among the module's attributes: devices add up, and a checkpoint in the middle
+    of the epoch holds what all of them have seen, so that any number of devices goes on from it. Subclasses write
+    `collect`, `solve` and `editor`, keep what `solve` finds in buffers, and call `super().__init__()` first.
+
+    Nothing is trained by gradient. One parameter without effect lets Lightning count steps, and with them save
+    checkpoints, under every strategy and precision: `DistributedDataParallel` refuses modules without parameters, and
+    manual optimisation counts optimizer steps only.
+
+    Attributes:
+        generator: the frozen generator.
+        is_fitted: whether `solve` has run.
+    """
+
+    generator: Generator
+    is_fitted: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strict_loading = False
+        self.clock = nn.Parameter(torch.zeros(()))
+        self.register_buffer("is_fitted", torch.tensor(False))
+
+    @abstractmethod
+    def collect(self, batch: Any) -> None:
+        """Add a batch to the statistics."""
+
+    @abstractmethod
+    def solve(self) -> None:
+        """Compute the results from the statistics of all devices; every device does."""
+
+    @abstractmethod
+    def editor(self) -> Editor:
+        """Return the editor that was fitted."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the editor's card tells beside the generator: method, training, metrics."""
+        return {"method": type(self).__name__, "training": dict(self.hparams)}
+
+    # Lightning --------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Collect, and fit after the last batch; in float32, whatever the Trainer's precision."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            self.collect(batch)
+            # Here and not at the epoch's end, so that the validation of the epoch finds an editor.
+            if self.trainer.is_last_batch:
+                self.solve()
+                self.is_fitted.fill_(True)
+        return 0.0 * self.clock
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return an optimizer that changes nothing; its steps are counted."""
+        return torch.optim.SGD([self.clock], lr=0.0)
+
+    def train(self, mode: bool = True) -> OnePass:
+        """Keep everything in eval(): all of it is frozen."""
+        return super().train(False)
+
+    def setup(self, stage: str) -> None:
+        """Make the statistics part of checkpoints."""
+        warnings.filterwarnings("ignore", r".*module\(s\) in eval mode")  # frozen on purpose
+        for _, metric in self._statistics():
+            metric.persistent(True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep results, the statistics of all devices, and the editor in the form that `load_editor` reads."""
+        own = set(dict(self.named_buffers(recurse=False))) | {"clock"}
+        kept = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
+        for name, metric in self._statistics():
+            with metric.sync_context():
+                kept |= {f"{name}.{key}": value.clone() for key, value in metric.state_dict().items()}
+        checkpoint["state_dict"] = kept
+        if bool(self.is_fitted):
+            editor = self.editor()
+            card = editor.describe(self.generator, **self.facts())
+            checkpoint["editor"] = {"card": card, "tensors": {k: v.cpu() for k, v in editor.state_dict().items()}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give the statistics to the first device only: they are everyone's."""
+        if self.global_rank:
+            state = checkpoint["state_dict"]
+            names = tuple(f"{name}." for name, _ in self._statistics())
+            checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(names)}
+
+    def on_fit_end(self) -> None:
+        """Export the editor to the run folder."""
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        if self.trainer.is_global_zero and bool(self.is_fitted):
+            self.export(folder)
+
+    def export(self, folder: Path) -> None:
+        """Write what the fit leaves behind: the editor, and what subclasses add."""
+        self.editor().save(folder / "editor", self.generator, **self.facts())
+
+    def _statistics(self) -> Iterator[tuple[str, Metric]]:
+        for name, module in self.named_children():
+            if isinstance(module, Metric):
+                yield name, module

@@ -1,0 +1,384 @@
+"""StyleSpace's channel discovery as a LightningModule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sat3d.generators import load_generator
+from sat3d.generators.batches import CodeBatch
+from sat3d.methods.one_pass import OnePass
+from sat3d.methods.scorers import load_scorer, training_scorer
+from sat3d.methods.stylespace.editor import ChannelEditor
+from sat3d.methods.stylespace.jacobian import GradientMaps
+from sat3d.methods.stylespace.positives import Examples, Likeness, seeded_styles, stored_styles
+from sat3d.methods.stylespace.relevance import attribute_relevance
+from sat3d.methods.stylespace.table import ChannelTable
+from sat3d.methods.sweeps import SweepGrades, known_tails
+from sat3d.metrics import (
+    ColumnMoments,
+    Moments,
+    RegionOverlap,
+    TopRows,
+    locally_active,
+    region_grid,
+)
+from sat3d.perception import RegionSource, Scorer, load_clip
+
+
+class StyleSpaceDiscovery(OnePass):
+    """Find the style channels that act on one region, and those that belong to an attribute, in one pass.
+
+    Wu, Lischinski & Shechtman 2021, arXiv 2011.12799: the channels' population (mean, σ, extremes); gradient maps on a
+    grid, their overlap with semantic regions and the locally active channels (§4); the relevance θ of channels to
+    attributes from a few positive examples (§5). Each is measured on its own share of the streamed codes, spread evenly
+    over the epoch: all of them, `scored` and `pictures` of them.
+
+    Leaves an editor of channels, `channels.csv` (and `.parquet`), and what `ChannelFigures` draws.
+
+    Args:
+        generator: name or file for `load_generator`.
+        regions: where semantic regions come from; `null` leaves gradient maps out.
+        grid: side G of the pooled picture of gradient maps; the paper's is 32.
+        pictures: codes whose gradient maps are computed; the paper takes 1,000.
+        kinds: kinds of style channels that take part, of `conv` and `torgb`; the paper leaves toRGB channels out.
+        parts: parts of the generator that take part, of `backbone` and `superresolution`.
+        minimum: locally active: a region wins the channel in more than this share of its pictures,
+        gap: and the second region in less by more than this.
+        clip: text-image model that scores positives (with `descriptors`).
+        clip_pretrained: its weights, where open_clip offers several.
+        descriptors: descriptor groups, a bundled name or a YAML file.
+        scorer: an attribute predictor that takes the place of CLIP. Not the judge.
+        attributes: a line each: a column of the scorer, such as `hat/cap`, `smile` or `blond hair`; with a minus before
+            it, its low end; `null` takes all columns.
+        scored: codes whose pictures are scored; the paper's bank is larger.
+        positives: codes that score highest, from which θ is taken, for each attribute; the paper finds 10 to 30 enough.
+        examples: attributes that nobody scores, by name; see `Examples`.
+        local: keep to locally active channels where there are any.
+        top: channels that the editor moves for an attribute.
+        ranked: channels that the editor remembers for an attribute, so that `with_top` can take more.
+        labeller: attribute predictor behind `val/*`.
+        judge: attribute predictor behind `test/*`; it is not loaded before.
+        graded_as: what labeller and judge call an attribute, where that differs.
+        strengths: of the graded edits, in σ of the channel, rising.
+        graded_codes: unedited pictures from which the σ of the graders' log-odds is taken.
+        render_batch: pictures that are made at a time.
+        neural_resolution: 3-D only: side of the ray-marched picture, pixels.
+        max_bytes: working memory of gradient maps, see `GradientMaps`.
+        maps_folder: keeps every picture's gradient maps, for another run with other regions or thresholds; large.
+        seed: of feature clusters.
+
+    Raises:
+        ValueError: for settings that exclude each other, and unknown columns.
+
+    Example:
+        >>> module = StyleSpaceDiscovery("toyfaces64", regions=RegionSource(parser="toyfaces-parser"), grid=16)
+        >>> Trainer(max_epochs=1).fit(module, datamodule=StyleCodeDataModule("toyfaces64", batch="codes"))
+        >>> module.table.strongest("hair", 5), module.editor().edit(s, "backbone.synthesis.b8.conv1/8", 10.0)
+    """
+
+    population: Tensor
+    rate: Tensor
+    theta: Tensor
+    direction: Tensor
+
+    def __init__(
+        self,
+        generator: str,
+        *,
+        regions: RegionSource | None = None,
+        grid: int = 32,
+        pictures: int = 100,
+        kinds: tuple[str, ...] = ("conv",),
+        parts: tuple[str, ...] = ("backbone", "superresolution"),
+        minimum: float = 0.5,
+        gap: float = 0.25,
+        clip: str | None = None,
+        clip_pretrained: str | None = None,
+        descriptors: str | None = None,
+        scorer: str | None = None,
+        attributes: list[str] | None = None,
+        scored: int = 2000,
+        positives: int = 30,
+        examples: dict[str, Examples] | None = None,
+        local: bool = True,
+        top: int = 1,
+        ranked: int = 10,
+        labeller: str | None = None,
+        judge: str | None = None,
+        graded_as: dict[str, str] | None = None,
+        strengths: tuple[float, ...] = (2.0, 5.0, 10.0, 20.0, 40.0),
+        graded_codes: int = 200,
+        render_batch: int = 16,
+        neural_resolution: int | None = None,
+        max_bytes: int = 2**28,
+        maps_folder: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        regions = RegionSource(**regions) if isinstance(regions, Mapping) else regions
+        examples = {k: Examples(**e) if isinstance(e, Mapping) else e for k, e in (examples or {}).items()}
+        settings = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        plain = {  # plain data only: a checkpoint must load with weights_only=True
+            "regions": None if regions is None else asdict(regions),
+            "examples": {name: asdict(e) for name, e in examples.items()},
+        }
+        self.save_hyperparameters({**settings, **plain})
+        if not 1 <= top <= ranked:
+            raise ValueError(f"top={top} must be between 1 and ranked={ranked}")
+        if positives < 2 or scored < positives:
+            raise ValueError(f"positives={positives} must be at least 2, and at most scored={scored}")
+        self.generator = load_generator(generator)
+        space = self.generator.style_space
+        self.channels = space.mask(kinds, parts).nonzero()[:, 0]
+        if len(self.channels) == 0:
+            raise ValueError(f"kinds={list(kinds)}, parts={list(parts)}: this generator has no such channels")
+        self.regions = None if regions is None else regions.build()
+        wanted, text_image = None, None
+        if scorer or descriptors:
+            wanted = training_scorer(clip, clip_pretrained, descriptors, None, scorer)
+        elif clip:
+            text_image = load_clip(clip, clip_pretrained)
+        folders = {name: e.pictures for name, e in examples.items() if e.pictures}
+        self.likeness = Likeness(wanted, attributes, text_image, folders)
+        self.examples = {name: e for name, e in examples.items() if not e.pictures}
+        self.attributes = (*self.likeness.names, *self.examples)
+        names = () if self.regions is None else self.regions.names
+        self.region_names = tuple(names)
+        self.moments = ColumnMoments(space.size)
+        self.overlap = RegionOverlap(len(self.channels), len(names))
+        self.ranking = TopRows(len(self.likeness.names), positives)
+        u, k, a = len(self.channels), len(names), len(self.attributes)
+        self.register_buffer("population", torch.zeros(4, space.size, dtype=torch.float64))
+        self.register_buffer("rate", torch.zeros(u, k, dtype=torch.float64))
+        self.register_buffer("theta", torch.zeros(a, u, dtype=torch.float64))
+        self.register_buffer("direction", torch.zeros(a, u))
+        self.grader: Scorer | None = None
+        self.grades: SweepGrades | None = None
+        self._engine: GradientMaps | None = None
+
+    # Collecting -------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Fit what regions need, and learn what example pictures have in common; every device does the same."""
+        hp = self.hparams
+        mask = torch.zeros(self.generator.style_space.size, dtype=torch.bool)
+        mask[self.channels] = True
+        if self.regions is not None:
+            options: dict[str, Any] = {"neural_resolution": hp["neural_resolution"], "max_bytes": hp["max_bytes"]}
+            self._engine = GradientMaps(self.generator, hp["grid"], mask, **options)
+            if not self.regions.is_fitted:
+                codes = self._data().probe(hp["regions"]["codes"], self.device)
+                parts = [self._render(part, self.regions.features).features for part in self._split(codes)]
+                self.regions.fit({n: torch.cat([p[n] for p in parts]) for n in self.regions.features}, hp["seed"])
+        if self.likeness.folders:
+            codes = self._data().probe(64, self.device)
+            self.likeness.compare(torch.cat([self._render(part).image for part in self._split(codes)]))
+
+    def collect(self, batch: CodeBatch) -> None:
+        """Add codes: all to the population, some to the ranking of positives, some to the gradient maps."""
+        hp, total = self.hparams, self._data().epoch_size
+        self.moments.update(batch.styles)
+        if self.likeness.names:
+            scored = batch[_among(batch.index, spread(hp["scored"], total), total)]
+            for part in self._split(scored):
+                self.ranking.update(self.likeness(self._render(part).image), part.index)
+        if self.regions is not None:
+            self._map(batch[_among(batch.index, spread(hp["pictures"], total), total)])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the centres of feature clusters too: they say what the counts are of."""
+        state = {key: value for key, value in checkpoint["state_dict"].items() if key == "regions.centres"}
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["state_dict"] |= state
+
+    def _map(self, codes: CodeBatch) -> None:
+        assert self.regions is not None and self._engine is not None
+        singles = [(int(codes.index[i]), codes[i : i + 1]) for i in range(len(codes))]
+        stream = ((number, one.styles, one.camera) for number, one in singles)
+        folder = self.hparams["maps_folder"]
+        for (_, one), (_, maps) in zip(singles, self._engine.stream(stream, folder, quiet=True), strict=True):
+            out = self._render(one, self.regions.features)
+            labels = self.regions.segment(out.image, out.features)
+            k = len(self.region_names)
+            cells = region_grid(torch.where(labels < 0, k, labels), k + 1, self.hparams["grid"])[:, :k]
+            self.overlap.update(maps[None].to(cells.device), cells)
+
+    def _render(self, codes: CodeBatch, features: tuple[str, ...] = ()) -> Any:
+        options: dict[str, Any] = {"features": features} if features else {}
+        if self.generator.is_3d:
+            options["neural_resolution"] = self.hparams["neural_resolution"]
+        return self.generator.synthesize(codes.styles, camera=codes.camera, **options)
+
+    def _split(self, codes: CodeBatch) -> list[CodeBatch]:
+        step = self.hparams["render_batch"]
+        return [codes[start : start + step] for start in range(0, len(codes), step)]
+
+    def _data(self) -> Any:
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "probe") or data.batch != "codes":
+            raise ValueError("data: StyleSpaceDiscovery needs StyleCodeDataModule with batch: codes")
+        return data
+
+    # Solving ----------------------------------------------------------------------------------------------------------
+
+    def solve(self) -> None:
+        """Turn the statistics into rates and relevance."""
+        moments = self.moments.compute()
+        self.population.copy_(torch.stack([moments.mean, moments.std, moments.minimum, moments.maximum]))
+        if self.regions is not None:
+            self.rate.copy_(self.overlap.compute().rate)
+        ranked = self.ranking.compute().rows.sort(dim=1).values  # sorted, so that equal sets give equal numbers
+        positives = [self._styles(row[row >= 0]) for row in ranked]
+        positives += [self._given(examples) for examples in self.examples.values()]
+        for a, styles in enumerate(positives):
+            found = attribute_relevance(styles, moments.mean, moments.std)
+            self.theta[a], self.direction[a] = found.theta[self.channels], found.direction[self.channels]
+
+    def _given(self, examples: Examples) -> Float[Tensor, "n c"]:
+        if examples.seeds:
+            return seeded_styles(self.generator, tuple(examples.seeds), self._data().truncation)
+        if examples.codes is not None:
+            return stored_styles(self.generator, examples.codes)
+        return self._styles(torch.tensor(examples.indices))
+
+    def _styles(self, index: Int[Tensor, " n"]) -> Float[Tensor, "n c"]:
+        """Return the styles of sample numbers: a pure function of them, so that they need not be kept."""
+        return self._data().codes("train", index.tolist(), self.device).styles
+
+    @property
+    def table(self) -> ChannelTable:
+        """The channels that took part.
+
+        Raises:
+            RuntimeError: before the epoch's end.
+        """
+        if not bool(self.is_fitted):
+            raise RuntimeError("StyleSpaceDiscovery is not fitted yet: its results come after the epoch's last batch")
+        mean, std, low, high = self.population.cpu()[:, self.channels]
+        hp, rate = self.hparams, self.rate.cpu()
+        local = locally_active(rate, hp["minimum"], hp["gap"]) if rate.shape[1] else torch.full((len(rate),), -1)
+        return ChannelTable(
+            self.generator.style_space,
+            self.channels,
+            Moments(-1, mean, std, low, high),
+            self.region_names,
+            rate,
+            local,
+            self.attributes,
+            self.theta.cpu().T,
+            self.direction.cpu().T,
+        )
+
+    def editor(self) -> ChannelEditor:
+        """Return the editor of each attribute's best channels."""
+        table, hp = self.table, self.hparams
+        only_local = hp["local"] and bool((table.region >= 0).any())
+        channels = torch.full((len(self.attributes), hp["ranked"]), -1)
+        directions = torch.ones(channels.shape)
+        for a, name in enumerate(self.attributes):
+            rows = table.best(name, hp["ranked"], only_local)
+            channels[a, : len(rows)] = table.flat[rows]
+            directions[a, : len(rows)] = table.direction[rows, a].float()
+        editor = ChannelEditor.of(
+            self.generator.style_space,
+            self.attributes,
+            top=hp["top"],
+            channels=channels,
+            directions=directions,
+            std=self.population[1].float().cpu(),
+        )
+        return editor.to(self.device).eval()
+
+    def export(self, folder: Path) -> None:
+        """Write the editor and the table."""
+        super().export(folder)
+        self.table.write(folder)
+
+    # Grading ----------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Load who grades: the labeller in fit and validate, the judge in test."""
+        super().setup(stage)
+        if stage in ("fit", "validate") and self.hparams["labeller"]:
+            self.grader = load_scorer(self.hparams["labeller"], "labeller")
+        if stage == "test":
+            if self.hparams["judge"] is None:
+                raise ValueError("judge: testing needs the name of an attribute predictor, e.g. toyfaces-judge")
+            self.grader = load_scorer(self.hparams["judge"], "judge")
+
+    def on_validation_start(self) -> None:
+        """Learn what the labeller makes of unedited pictures."""
+        self.grades = self._unedited()
+
+    def on_test_start(self) -> None:
+        """Learn what the judge makes of unedited pictures."""
+        self.grades = self._unedited()
+
+    @torch.no_grad()
+    def _unedited(self) -> SweepGrades | None:
+        if self.grader is None or not bool(self.is_fitted):
+            return None
+        graded = known_tails(self.grader, self.attributes, self.hparams["graded_as"] or {})
+        codes = self._data().codes("val", range(self.hparams["graded_codes"]), self.device)
+        odds = torch.cat([self.grader.log_odds(self._render(part).image) for part in self._split(codes)])
+        return SweepGrades(self.generator, self.grader, graded, self.hparams["strengths"], odds)
+
+    def validation_step(self, batch: CodeBatch, batch_idx: int) -> None:
+        """Let the labeller grade edits of held-out codes."""
+        self._grade(batch)
+
+    def test_step(self, batch: CodeBatch, batch_idx: int) -> None:
+        """Let the judge grade edits of held-out codes."""
+        self._grade(batch)
+
+    def _grade(self, batch: CodeBatch) -> None:
+        if self.grades is not None:
+            for part in self._split(batch):
+                self.grades.update(part, self.editor())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log Attribute Dependency as the labeller sees it."""
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log Attribute Dependency as the judge sees it."""
+        self._report("test")
+
+    def _report(self, stage: str) -> None:
+        if self.grades is not None:
+            for key, value in self.grades.report().items():
+                self.log(f"{stage}/{key}", value, prog_bar="/" not in key)
+
+    def predict_step(self, batch: CodeBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Return one picture of the edited codes for each attribute, at the strength in the middle."""
+        editor, strengths = self.editor(), self.hparams["strengths"]
+        middle = strengths[len(strengths) // 2]
+
+        def picture(name: str) -> Tensor:
+            styles = editor.edit(batch.styles, name, middle)
+            return self.generator.synthesize(styles, camera=batch.camera).image
+
+        return {name: picture(name) for name in self.attributes}
+
+
+def spread(count: int, total: int) -> Int[Tensor, " n"]:
+    """Return min(count, total) numbers below `total`, one in each of as many equal stretches.
+
+    Where the stretches are long enough the j-th number is j modulo 24 (or 8, or 2), so that processes that share the
+    numbers in turn get alike many.
+    """
+    count = min(count, total)
+    edges = torch.arange(count + 1) * total // max(count, 1)
+    turn = next(n for n in (24, 8, 2, 1) if n <= max(total // max(count, 1), 1))
+    return edges[:-1] + (torch.arange(count) - edges[:-1]) % turn
+
+
+def _among(index: Tensor, chosen: Tensor, total: int) -> Tensor:
+    return torch.isin(index % total, chosen.to(index.device)).nonzero()[:, 0]

@@ -1,0 +1,127 @@
+"""Grading directions: sweep an editor's strength, and tell how far other attributes move at equal change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sat3d.generators import Generator
+from sat3d.generators.batches import CodeBatch
+from sat3d.methods.base import Editor
+from sat3d.metrics import MatchedDependency, row_moments
+from sat3d.perception import Scorer
+
+MATCHED = (0.5, 1.0, 2.0)
+LOGGED = 1.0
+
+
+class Tail(NamedTuple):
+    """Say which column of a scorer an attribute is read from, and at which end: sign −1 is the low one."""
+
+    column: int
+    sign: float
+
+
+def tail_of(scorer: Scorer, name: str) -> Tail:
+    """Return where a scorer reads an attribute: a column's name, with a minus before it for its low end.
+
+    Raises:
+        ValueError: if there is no such column.
+    """
+    if name not in scorer.columns and name.startswith("-"):
+        return Tail(scorer.column(name[1:]), -1.0)
+    return Tail(scorer.column(name), 1.0)
+
+
+def known_tails(grader: Scorer, attributes: Sequence[str], names: Mapping[str, str]) -> dict[str, Tail]:
+    """Return those of the attributes that a grader knows, and where it reads them.
+
+    Args:
+        grader: labeller or judge.
+        attributes: what an editor knows.
+        names: what the grader calls them, where that differs.
+
+    Raises:
+        ValueError: if `names` tells a column that there is not.
+    """
+    found = {}
+    for attribute in attributes:
+        try:
+            found[attribute] = tail_of(grader, names.get(attribute, attribute))
+        except ValueError:
+            if attribute in names:  # said, and wrong
+                raise
+    return found
+
+
+def dependency_columns(scorer: Scorer, column: int) -> list[int]:
+    """Return a target's column, followed by those of all other attributes: its own siblings must change with it."""
+    own = scorer.siblings(column)
+    return [column, *(c for c in range(len(scorer.columns)) if c not in own)]
+
+
+class SweepGrades(nn.Module):
+    """Grade all attributes of an editor on held-out codes: Attribute Dependency at matched changes of the target.
+
+    Args:
+        generator: shows the codes.
+        grader: labeller or judge; its log-odds are compared.
+        attributes: what is graded, and where the grader reads it.
+        strengths: rising, without 0.
+        unedited: log-odds of unedited pictures, whose standard deviations are the unit, (N, P).
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        grader: Scorer,
+        attributes: Mapping[str, Tail],
+        strengths: Sequence[float],
+        unedited: Float[Tensor, "n p"],
+    ) -> None:
+        super().__init__()
+        self.generator, self.grader, self.attributes = generator, grader, dict(attributes)
+        self.strengths = tuple(strengths)
+        count, _, squares = row_moments(unedited)
+        self.std = (squares / count).sqrt().float()
+        self.scores = nn.ModuleList(MatchedDependency(MATCHED) for _ in attributes).to(unedited.device)
+
+    def update(self, codes: CodeBatch, editor: Editor) -> None:
+        """Add edits of a batch of codes; moves of the target the wrong way count as none."""
+        for (name, tail), score in zip(self.attributes.items(), self.scores, strict=True):
+            edits = [editor.edit(codes.styles, name, d) for d in self.strengths]
+            change = self._changes(codes, edits, tail)
+            score.update(change, self.std[dependency_columns(self.grader, tail.column)], 0)  # type: ignore[operator]
+
+    @torch.no_grad()
+    def _changes(self, codes: CodeBatch, edits: Sequence[Tensor], tail: Tail) -> Float[Tensor, "b d k"]:
+        columns = dependency_columns(self.grader, tail.column)
+
+        def read(styles: Tensor) -> Tensor:
+            return self.grader.log_odds(self.generator.synthesize(styles, camera=codes.camera).image)[:, columns]
+
+        before = read(codes.styles)
+        change = torch.stack([read(styles) - before for styles in edits], dim=1)
+        change[..., 0] = (tail.sign * change[..., 0]).clamp_min(0)
+        return change
+
+    def report(self) -> dict[str, float]:
+        """Return mean_ad, max_ad and reach, the share of codes whose target moved that far, at 1 σ of the target.
+
+        Each of every attribute (`mean_ad/smile`) and, of those that got there with some codes, the average (`mean_ad`).
+        """
+        found: dict[str, float] = {}
+        for name, score in zip(self.attributes, self.scores, strict=True):
+            curve, at = score.compute(), MATCHED.index(LOGGED)  # type: ignore[operator]
+            found[f"reach/{name}"] = curve.edits[at] / max(curve.seen, 1)
+            if curve.edits[at]:
+                found |= {f"mean_ad/{name}": curve.mean[at], f"max_ad/{name}": curve.max[at]}
+        for key in ("mean_ad", "max_ad", "reach"):
+            values = [value for name, value in found.items() if name.startswith(f"{key}/")]
+            if values:
+                found[key] = sum(values) / len(values)
+        return found
