@@ -14,7 +14,11 @@ from jaxtyping import install_import_hook
 # Shapes in the annotations are checked in the tests, and cost nothing outside them. An int is a float, as for mypy.
 CHECKED = [
     "sat3d.metrics",
-    *(f"sat3d.ops.{name}" for name in ("camera", "jacobian", "modulation", "raymarch", "resample", "triplane")),
+    *(
+        f"sat3d.ops.{name}"
+        for name in ("camera", "jacobian", "kmeans", "modulation", "raymarch", "resample", "triplane")
+    ),
+    *(f"sat3d.perception.{name}" for name in ("cluster_regions", "network_regions", "regions")),
 ]
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
