@@ -231,7 +231,8 @@ class Generator(nn.Module):
             neural_resolution: 3-D only: side of the picture that is ray-marched, pixels.
             jitter: 3-D only: `midpoint` (deterministic), or a `torch.Generator` for random samples along the rays.
             superresolution: 3-D only: `False` stops at the ray-marched picture, which is then the image too.
-            features: layers whose activations are returned.
+            features: layers whose activations are returned. 3-D only: `renderer` is what the rays gathered,
+                (B, F, h, w), of which the first three channels are the raw picture.
 
         Raises:
             ValueError: a camera for a 2-D generator or none for a 3-D one; an unknown layer in `features`.

@@ -302,7 +302,7 @@ class EG3D(StyledGenerator):
         tap = FeatureTap(features)
         planes, sr_styles = self._planes(s, noise, tap)
         out, _ = self._trace(planes, sr_styles, camera.expand(len(s)), neural_resolution, jitter, tap, superresolution)
-        tap.close(self.style_space.names)
+        tap.close((*self.style_space.names, "renderer"))
         return out
 
     def density(self, planes: Float[Tensor, "b 3 f h w"], points: Float[Tensor, "b n 3"]) -> tuple[Tensor, Tensor]:
@@ -332,6 +332,7 @@ class EG3D(StyledGenerator):
         x, depth, opacity = (
             rearrange(t, "b (h w) c -> b c h w", h=side) for t in (marched.features, marched.depth, marched.opacity)
         )
+        tap.see("renderer", x)
         raw = x[:, :3]
         image = raw
         if self.superresolution is not None and superresolution:
@@ -343,7 +344,7 @@ class EG3D(StyledGenerator):
         net = self.superresolution
         assert net is not None
         most = max(1, _MOST_ACTIVATIONS // (max(net.options.channels) * net.resolution**2))
-        if torch.is_grad_enabled() or tap.wanted or net.options.noise == "random":
+        if torch.is_grad_enabled() or tap.wanted - tap.keys() or net.options.noise == "random":
             most = len(x)
         pieces = zip(raw.split(most), x.split(most), zip(*(t.split(most) for t in styles), strict=True), strict=True)
         return torch.cat([net(r, f, iter(s), net.options.noise, tap) for r, f, s in pieces])

@@ -72,6 +72,17 @@ def test_a_style_channel_acts_in_its_own_layer_only(head: EG3D) -> None:
     assert not torch.equal(before[wanted[1]], after[wanted[1]])
 
 
+def test_what_the_rays_gather_can_be_looked_at(head: EG3D) -> None:
+    s, camera = codes(head, 2), head.cameras.frontal()
+    planes, origins, directions = head.planes(s), *camera.expand(2).rays(16)
+    marched = head.renderer(planes, head.decoder, origins, directions).features
+    for whole in (True, False):
+        out = head.synthesize(s, camera, features=("renderer",), superresolution=whole)
+        assert list(out.features) == ["renderer"]
+        torch.testing.assert_close(out.features["renderer"].flatten(2).mT, marched)
+        assert torch.equal(out.features["renderer"][:, :3], out.raw)
+
+
 def test_one_code_and_many_cameras_give_what_each_camera_gives_alone(head: EG3D) -> None:
     s = codes(head, 1)
     cameras = head.cameras.orbit(3)
@@ -171,7 +182,7 @@ def test_bad_input_is_named(head: EG3D, tmp_path: Path) -> None:
         head.synthesize(codes(head, 1))
     with pytest.raises(ValueError, match="one camera"):
         head.synthesize(codes(head, 3), head.cameras.orbit(2))
-    with pytest.raises(ValueError, match=r"features=\['nose'\]"):
+    with pytest.raises(ValueError, match=r"features=\['nose'\].*, renderer"):
         head.synthesize(codes(head, 1), head.cameras.frontal(), features=("nose",))
     with pytest.raises(FileNotFoundError, match="no such file"):
         load_generator(tmp_path / "missing.safetensors")
