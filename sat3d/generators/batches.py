@@ -49,6 +49,26 @@ class CodeBatch(_Batch):
 
 
 @dataclass(frozen=True)
+class LatentBatch(_Batch):
+    """Hold labelled codes.
+
+    Args:
+        index: number of each code in its file or stream, (B,).
+        codes: (B, D): w, or whatever the data's codes are.
+        labels: scaled to [-1, 1], one-hot for categories, (B, K).
+        camera: one camera per code; `None` where the generator is 2-D, or there is none.
+    """
+
+    index: Tensor
+    codes: Tensor
+    labels: Tensor
+    camera: Camera | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True)
 class PairBatch(_Batch):
     """Hold pairs of a source and a reference, seen from one camera each.
 
