@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.generators import hardware
 
 ROOT = Path(__file__).resolve().parents[1]
-DOOR = "import sys; from sat3d.cli import main; main(sys.argv[1:])"
+
 TOYFACES = ["--config", "experiments/toyfaces/stylespace.yaml"]
 CASES = {
     "toyfaces64, G = 16": ["--model.init_args.grid=16"],
@@ -56,7 +56,7 @@ def released(folder: Path, pictures: int) -> list[str]:
 
 def run(arguments: Sequence[str], folder: Path, threads: int) -> dict[str, float]:
     """Run one fit; return seconds and the largest memory of a process, MB."""
-    command = [sys.executable, "-c", DOOR, "fit", *arguments, f"--run.dir={folder}", "--trainer.accelerator=cpu"]
+    command = [sys.executable, "-m", "sat3d.cli", "fit", *arguments, f"--run.dir={folder}", "--trainer.accelerator=cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)

@@ -1,0 +1,5 @@
+"""StyleAE: an autoencoder that gives each attribute its own coordinate (Bedychaj et al. 2024, arXiv 2412.20164)."""
+
+from sat3d.methods.styleae.network import LatentAutoencoder
+
+__all__ = ["LatentAutoencoder"]
