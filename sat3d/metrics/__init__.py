@@ -22,7 +22,7 @@ from sat3d.metrics.locality import (
     winning_region,
 )
 from sat3d.metrics.moments import ColumnMoments, Moments, merge_moments, row_moments
-from sat3d.metrics.pictures import PictureMatch, masked_l1, masked_psnr
+from sat3d.metrics.pictures import PictureErrors, PictureMatch, masked_l1, masked_psnr, picture_errors
 from sat3d.metrics.top import Ranking, TopRows
 from sat3d.metrics.transfer import (
     TransferCurves,
@@ -44,6 +44,7 @@ __all__ = [
     "LocalityScores",
     "MatchedDependency",
     "Moments",
+    "PictureErrors",
     "PictureMatch",
     "Ranking",
     "RegionOverlap",
@@ -66,6 +67,7 @@ __all__ = [
     "matched_dependency",
     "mean_of_others",
     "merge_moments",
+    "picture_errors",
     "region_grid",
     "region_hits",
     "row_moments",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import MeanMetric
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 
 def masked_l1(
@@ -46,3 +49,28 @@ class PictureMatch(MeanMetric):
     ) -> None:
         """Add pictures in [-1, 1]."""
         super().update(masked_psnr(pictures.clamp(-1, 1), wanted.clamp(-1, 1), mask))
+
+
+class PictureErrors(NamedTuple):
+    """Hold how two batches of pictures differ, each picture by itself, (B,); pixel values count from 0 to 1.
+
+    Args:
+        mse: mean squared error.
+        rmse: its root. (Released evaluation code of StyleAE calls this the MSE.)
+        psnr: peak signal-to-noise ratio, decibels.
+        ssim: structural similarity (Wang et al. 2004), Gaussian window of 11 pixels.
+    """
+
+    mse: Tensor
+    rmse: Tensor
+    psnr: Tensor
+    ssim: Tensor
+
+
+def picture_errors(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> PictureErrors:
+    """Compare pictures in [-1, 1], cut to that range."""
+    a, b = ((x.clamp(-1, 1) + 1) / 2 for x in (a, b))
+    mse = (a - b).square().flatten(1).mean(1)
+    similar = structural_similarity_index_measure(a, b, data_range=1.0, reduction="none")
+    assert isinstance(similar, Tensor)
+    return PictureErrors(mse, mse.sqrt(), -10 * mse.clamp_min(1e-10).log10(), similar)

@@ -14,7 +14,7 @@ class Plain(Generator):
     """Its picture is its style."""
 
     def synthesize(self, s, camera=None, **_):
-        return Rendering(s[:, :3, None, None].expand(-1, -1, 2, 2))
+        return Rendering(s[:, :3, None, None].expand(-1, -1, 12, 12))
 
 
 class Reads(Scorer):

@@ -7,6 +7,7 @@ from sat3d.metrics import (
     ViewConsistency,
     masked_l1,
     masked_psnr,
+    picture_errors,
     view_spread,
 )
 
@@ -41,3 +42,26 @@ def test_view_spread_is_zero_for_equal_views_and_numpy_otherwise():
     metric.update(scores[:1], std)
     metric.update(scores[1:], std)
     assert float(metric.compute()) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_errors_of_each_picture_by_their_definitions():
+    rng = torch.Generator().manual_seed(0)
+    a = torch.rand(3, 3, 16, 16, generator=rng) * 2 - 1
+    b = (a + 0.3 * torch.randn(3, 3, 16, 16, generator=rng)).clamp(-1, 1)
+    found = picture_errors(a, b * 1.0)
+    x, y = ((t.double() + 1) / 2 for t in (a, b))
+    mse = (x - y).square().mean((1, 2, 3))
+    for name, expected in (("mse", mse), ("rmse", mse.sqrt()), ("psnr", -10 * mse.log10())):
+        torch.testing.assert_close(getattr(found, name).double(), expected, rtol=1e-4, atol=1e-6)
+    line = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2)).double()
+    window = (line[:, None] * line / line.sum() ** 2).expand(3, 1, 11, 11)
+
+    def blurred(t):
+        return torch.nn.functional.conv2d(torch.nn.functional.pad(t, (5,) * 4, mode="reflect"), window, groups=3)
+
+    mx, my = blurred(x), blurred(y)
+    vx, vy, cov = blurred(x * x) - mx**2, blurred(y * y) - my**2, blurred(x * y) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    maps = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    torch.testing.assert_close(found.ssim.double(), maps.mean((1, 2, 3)), rtol=1e-3, atol=1e-3)
+    assert picture_errors(a, a).ssim.min() > 0.9999
