@@ -50,8 +50,8 @@ def views(generator: Generator, styles: Float[Tensor, "b c"], cameras: Camera | 
         styles: (B, C).
         cameras: V cameras, or `None` for a 2-D generator, which has one view.
     """
-    if cameras is None:
-        return generator.synthesize(styles).image[:, None]
+    if cameras is None:  # one by one, as below: there may be hundreds, of a large network
+        return torch.stack([generator.synthesize(s).image for s in styles.split(1)])
     cameras = cameras.to(styles.device)
     return torch.stack([look(generator, s)(cameras).image for s in styles.split(1)])
 
