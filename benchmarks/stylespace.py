@@ -1,8 +1,8 @@
 """What StyleSpace's discovery is worth on `toyfaces64`, where the truth is known: three studies, each by seed.
 
-    python benchmarks/stylespace.py --study dci                      # an hour of one core, the first time
-    python benchmarks/stylespace.py --study truth                    # half an hour
-    python benchmarks/stylespace.py --study dependency               # three quarters of an hour
+    python benchmarks/stylespace.py --study dci                      # 80 minutes of one core, the first time
+    python benchmarks/stylespace.py --study truth                    # three quarters of an hour
+    python benchmarks/stylespace.py --study dependency               # after truth, half an hour
     python benchmarks/stylespace.py --tables                         # prints what --out holds
 
 `dci`: disentanglement, completeness and informativeness of z, w and s against the world's true attributes. `truth`:
@@ -77,7 +77,7 @@ def study_dci(seed: int, args: argparse.Namespace) -> dict[str, Any]:
     editable = torch.tensor([attribute_of(name) in WORLD.editable() for name in names])
     result: dict[str, Any] = {"codes": args.codes}
     for engine in args.engines:
-        for space in ("z", "w", "s", MIXED):
+        for space in args.spaces:
             if space == MIXED and engine != "boosting":
                 continue
             made = importances(seed, space, engine, args.codes, args.cache)
@@ -236,10 +236,13 @@ def study_dependency(seed: int, args: argparse.Namespace) -> dict[str, Any]:
             metric = MatchedDependency()
             metric.update(change[..., columns].double(), run.std[columns], 0)
             curve = metric.compute()
-            most = (change[..., columns[0]].double() / run.std[columns[0]]).amax(1)
+            moved = change[..., columns[0]].double() / run.std[columns[0]]
+            passed = moved >= 1
+            first = torch.tensor(STEPS[method])[passed.int().argmax(1)][passed.any(1)]
             result.setdefault(target, {})[method] = {
                 "mean": curve.mean, "max": curve.max, "edits": curve.edits, "seen": curve.seen,
-                "towards": float((most >= 1).double().mean()),
+                "towards": float(passed.any(1).double().mean()),
+                "strength": float(first.median()) if len(first) else float("nan"),
             }  # fmt: skip
         print(f"seed {seed}: {target}", flush=True)
     return {"change": MatchedDependency().points, "targets": result}
@@ -283,12 +286,21 @@ def merge(path: Path, study: str, seed: int, figures: dict[str, Any]) -> dict[st
     """Put a seed's figures of a study into the file, beside those that are there."""
     facts = json.loads(path.read_text()) if path.is_file() else {}
     facts |= {"date": date.today().isoformat(), "hardware": hardware("cpu"), "torch": torch.__version__}
-    facts.setdefault(study, {}).setdefault(str(seed), {}).update(rounded(figures))
+    into(facts, {study: {str(seed): rounded(figures)}})
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_suffix(".part")
     written.write_text(json.dumps(facts, indent=1).replace("NaN", "null") + "\n")
     written.replace(path)
     return facts
+
+
+def into(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Put figures beside those that are there, level by level."""
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            into(old[key], value)
+        else:
+            old[key] = value
 
 
 def rounded(value: Any) -> Any:
@@ -308,6 +320,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--codes", type=int, default=25_000, help="of the study dci")
     parser.add_argument("--engines", nargs="+", default=["boosting", "histogram", "linear"], help="of the study dci")
+    spaces = ["z", "w", "s", MIXED]
+    parser.add_argument("--spaces", nargs="+", choices=spaces, default=spaces, help="of the study dci")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=cache_root() / "stylespace", help="folder for what is measured")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/stylespace.json"))

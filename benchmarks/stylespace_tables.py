@@ -34,6 +34,11 @@ def percent(values: Sequence[float | None]) -> str:
     return f"{100 * statistics.mean(known):.0f}" if known else "–"
 
 
+def median(values: Sequence[float | None]) -> str:
+    """Write the median."""
+    return f"{statistics.median(v for v in values if v is not None):.2g}"
+
+
 def dci(seeds: Seeds) -> str:
     """Write D, C and I by engine and space, for each set of columns."""
     titles = {
@@ -143,8 +148,9 @@ def dependency(seeds: Seeds) -> str:
             reach = 100 * sum(edits for edits, _ in counts) / sum(seen for _, seen in counts)
             cells.append(f"– ({reach:.0f})" if mean != mean else f"{mean:.2f} / {most:.2f} ({reach:.0f})")
         rows.append([f"{at:g}", str(len(targets)), *cells])
-    towards = [[t[m]["towards"] for s in seeds.values() for t in s["targets"].values()] for m in methods]
-    rows.append(["1 σ towards it, %", "all", *(percent(t) for t in towards)])
+    for key, title, write in (("towards", "1 σ towards it, %", percent), ("strength", "by strength, median", median)):
+        values = ([t[m][key] for s in seeds.values() for t in s["targets"].values()] for m in methods)
+        rows.append([title, "all", *(write(v) for v in values)])
     made = [table(["target's change, σ", "targets", *methods], rows)]
     for at in AT:
         rows = []
