@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench bench-generators bench-jacobian bench-discovery
+.PHONY: help setup demo test lint type bench bench-generators bench-jacobian bench-discovery bench-stylespace
 
 VENV := .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -29,8 +29,8 @@ lint: setup ## ruff and the import contract
 type: setup ## mypy, strict on the package
 	mypy
 
-bench: setup ## run every script of benchmarks/
-	@for script in benchmarks/*.py; do echo "== $$script"; python "$$script"; done
+bench: setup ## run every script of benchmarks/ but the studies of StyleSpace, which take hours
+	@for script in $(filter-out benchmarks/stylespace%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done
 
 DEVICE ?= cpu
 bench-generators: setup ## seconds and memory of large generators against the plain way (DEVICE=cuda for a GPU)
@@ -41,6 +41,9 @@ bench-jacobian: setup ## seconds, memory and errors of gradient maps against a l
 
 bench-discovery: setup ## StyleSpace's discovery from nothing to figures: one process, two, and a large StyleGAN2
 	python benchmarks/discovery.py --out docs/benchmarks/discovery-cpu.json
+
+bench-stylespace: setup ## what StyleSpace's discovery is worth: DCI, true channels, Attribute Dependency (hours)
+	for study in truth dependency dci; do python benchmarks/stylespace.py --study $$study; done
 
 # uv where it can be had, else plain venv and pip; both take the versions that constraints.txt records.
 $(INSTALLED): pyproject.toml constraints.txt
