@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -59,6 +61,12 @@ class QMM(Scorer):
         # The text is fixed: it is embedded once, not at every step. Not stored: it follows from CLIP and the phrases.
         self.register_buffer("text", self._embed_phrases(), persistent=False)
         self.freeze()
+
+    def describe(self) -> dict[str, Any]:
+        """Return model, phrases and temperature: with other ones, what is kept of the scores is another's."""
+        groups = {name: [list(phrases) for phrases in self.groups.groups[name]] for name in self.attributes}
+        asked = {"templates": list(self.groups.templates), "groups": groups, "temperature": self.temperature}
+        return {"kind": "qmm", "clip": self.clip.describe(), **asked}
 
     @torch.no_grad()
     def _embed_phrases(self) -> Float[Tensor, "p d"]:

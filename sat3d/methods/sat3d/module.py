@@ -23,11 +23,11 @@ from sat3d.methods.sat3d.losses import LossWeights, background_loss, remaining_l
 from sat3d.methods.sat3d.mask import MaskKind, MaskMatrix, target_mask
 from sat3d.methods.sat3d.selection import channel_relevance, preselect
 from sat3d.methods.sat3d.targets import balancing_weights, choose_targets
-from sat3d.methods.scorers import load_scorer, training_scorer
 from sat3d.metrics import TransferCurves, TransferScore, ViewConsistency
 from sat3d.ops.camera import Camera
 from sat3d.perception import Scorer, load_observer
 from sat3d.perception.parsing import PartParser
+from sat3d.perception.scorers import load_scorer, training_scorer
 
 VIEWS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 

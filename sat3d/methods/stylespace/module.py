@@ -14,7 +14,6 @@ from torch import Tensor
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.one_pass import OnePass
-from sat3d.methods.scorers import load_scorer, training_scorer
 from sat3d.methods.stylespace.editor import ChannelEditor
 from sat3d.methods.stylespace.jacobian import GradientMaps
 from sat3d.methods.stylespace.positives import Examples, Likeness, seeded_styles, stored_styles
@@ -30,6 +29,7 @@ from sat3d.metrics import (
     region_grid,
 )
 from sat3d.perception import RegionSource, Scorer, load_clip
+from sat3d.perception.scorers import load_scorer, training_scorer
 
 
 class StyleSpaceDiscovery(OnePass):

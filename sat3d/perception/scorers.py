@@ -1,8 +1,12 @@
-"""Who scores for a method: CLIP with descriptor groups, or an attribute predictor."""
+"""Who scores, by name: CLIP with descriptor groups, or an attribute predictor."""
 
 from __future__ import annotations
 
-from sat3d.perception import QMM, DescriptorGroups, Scorer, load_clip, load_observer
+from sat3d.perception.clip import load_clip
+from sat3d.perception.descriptor_groups import DescriptorGroups
+from sat3d.perception.qmm import QMM
+from sat3d.perception.scorer import Scorer
+from sat3d.perception.storage import load_observer
 
 
 def load_scorer(name: str, option: str = "scorer") -> Scorer:
@@ -21,6 +25,16 @@ def load_scorer(name: str, option: str = "scorer") -> Scorer:
     return observer
 
 
+def check_choice(clip: str | None, descriptors: str | None, scorer: str | None) -> None:
+    """Check, before anything is loaded, that one of the two kinds is asked for.
+
+    Raises:
+        ValueError: for both, neither, or half of the first.
+    """
+    if (scorer is None) == (clip is None) or (clip is None) != (descriptors is None):
+        raise ValueError("give either clip and descriptors, or scorer (an attribute predictor in their place)")
+
+
 def training_scorer(
     clip: str | None, pretrained: str | None, descriptors: str | None, temperature: float | None, scorer: str | None
 ) -> Scorer:
@@ -36,8 +50,7 @@ def training_scorer(
     Raises:
         ValueError: for both, neither, or half of the first.
     """
-    if (scorer is None) == (clip is None) or (clip is None) != (descriptors is None):
-        raise ValueError("give either clip and descriptors, or scorer (an attribute predictor in their place)")
+    check_choice(clip, descriptors, scorer)
     if scorer is not None:
         return load_scorer(scorer)
     assert clip is not None and descriptors is not None
