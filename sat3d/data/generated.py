@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sat3d.data.world import PictureBatch, WorldPictures, cache_root
+from sat3d.data.cache import cache_root
+from sat3d.data.world import PictureBatch, WorldPictures
 from sat3d.generators import Generator, load_generator
 from sat3d.ops.camera import Camera
 

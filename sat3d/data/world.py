@@ -17,17 +17,13 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sat3d.data.cache import cache_root
 from sat3d.ops.camera import LABEL_SIZE
 from sat3d.world import HeadWorld
 from sat3d.world.heads import VERSION
 
 BLOCK = 128  # pictures that are rendered, and checked, together
 SUPERSAMPLING = 2
-
-
-def cache_root() -> Path:
-    """Tell where things that can be made again are kept: $SAT3D_CACHE, or ~/.cache/sat3d."""
-    return Path(os.environ.get("SAT3D_CACHE") or Path.home() / ".cache" / "sat3d")
 
 
 @dataclass(frozen=True)
