@@ -13,6 +13,7 @@ from jaxtyping import install_import_hook
 
 # Shapes in the annotations are checked in the tests, and cost nothing outside them. An int is a float, as for mypy.
 CHECKED = [
+    "sat3d.data.label_coder",
     "sat3d.metrics",
     *(
         f"sat3d.ops.{name}"
