@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 
@@ -76,6 +77,37 @@ class IndexLoader:
             start = (self.batches - epoch * len(self)) * self.batch_size
             self.batches += 1
             yield self.split, self.numbers[start : start + self.batch_size] + epoch * self.epoch_size
+
+
+class ShufflePlan:
+    """Say which row of a finite set training sample *i* is: every epoch passes through the rows in a new order.
+
+    Args:
+        seed: of the orders.
+        count: rows.
+        epoch_size: samples in an epoch, at most `count`; the rows left out change from epoch to epoch.
+
+    Example:
+        >>> ShufflePlan(0, count=3, epoch_size=3)(torch.arange(6)).tolist()
+        [1, 2, 0, 1, 0, 2]
+    """
+
+    def __init__(self, seed: int, count: int, epoch_size: int) -> None:
+        self.seed, self.count, self.epoch_size = seed, count, epoch_size
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def __call__(self, samples: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+        """Return the rows of samples, (B,)."""
+        epochs, places = samples // self.epoch_size, samples % self.epoch_size
+        rows = torch.empty_like(samples)
+        for epoch in epochs.unique().tolist():
+            rows[epochs == epoch] = self._epoch(epoch)[places[epochs == epoch]]
+        return rows
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if self._order[0] != epoch:
+            self._order = epoch, torch.randperm(self.count, generator=_rng(self.seed, 3, epoch))
+        return self._order[1]
 
 
 class PairPlan:
