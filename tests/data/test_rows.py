@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -50,11 +51,20 @@ def make_and_die(folder, block):
     RowStore(folder, WIDTHS).make(5 * BLOCK, compute, progress=False)
 
 
-def make_slowly(folder, rank, count):
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert condition()
+
+
+def make(folder, rank, count, processes=1):
+    """Make rows; at the first block wait until other processes are at theirs."""
     calls = Counted()
 
     def compute(rows):
-        time.sleep(0.03)
+        (folder / f"{rank}.at-work").touch()
+        wait_for(lambda: len(list(folder.glob("*.at-work"))) >= processes)
         return calls(rows)
 
     RowStore(folder, WIDTHS).make(count, compute, progress=False)
@@ -107,17 +117,17 @@ def test_an_exception_leaves_what_was_done(tmp_path):
 
 
 def test_processes_share_the_blocks(tmp_path):
-    children = [start(make_slowly, tmp_path, rank, 10 * BLOCK) for rank in range(3)]
+    children = [start(make, tmp_path, rank, 10 * BLOCK, 3) for rank in range(3)]
     for child in children:
         child.join(timeout=60)
     assert [child.exitcode for child in children] == [0, 0, 0]
-    made = [block for rank in range(3) for block in map(int, (tmp_path / f"{rank}.txt").read_text().split())]
-    assert sorted(made) == list(range(10)) and same(RowStore(tmp_path, WIDTHS), 10 * BLOCK)
-    assert sum(bool((tmp_path / f"{rank}.txt").read_text()) for rank in range(3)) > 1
+    made = [[int(block) for block in (tmp_path / f"{rank}.txt").read_text().split()] for rank in range(3)]
+    assert sorted(chain.from_iterable(made)) == list(range(10)) and all(made)
+    assert same(RowStore(tmp_path, WIDTHS), 10 * BLOCK)
 
 
 def test_processes_that_want_different_numbers_of_rows(tmp_path):
-    children = [start(make_slowly, tmp_path, rank, count) for rank, count in enumerate((3 * BLOCK, 7 * BLOCK))]
+    children = [start(make, tmp_path, rank, count, 2) for rank, count in enumerate((3 * BLOCK, 7 * BLOCK))]
     for child in children:
         child.join(timeout=60)
     assert [child.exitcode for child in children] == [0, 0] and same(RowStore(tmp_path, WIDTHS), 7 * BLOCK)
@@ -133,14 +143,13 @@ def hold(folder, number):
 
 def test_a_block_is_waited_for_and_taken_over_when_its_process_is_killed(tmp_path):
     child = start(hold, tmp_path, 1 + 0)  # block 0
-    while not (tmp_path / "held").exists():
-        time.sleep(0.01)
+    wait_for((tmp_path / "held").exists)
     with Claims(tmp_path / "claims") as claims:
         assert not claims.take(1) and claims.take(2)
-    waiting = start(make_slowly, tmp_path, 0, 2 * BLOCK)
-    waiting.join(timeout=1.0)
+    waiting = start(make, tmp_path, 0, 2 * BLOCK)
+    wait_for((tmp_path / "blocks" / "00000001.npy").exists)
+    waiting.join(timeout=0.5)
     assert waiting.exitcode is None and len(RowStore(tmp_path, WIDTHS)) == 0
-    assert (tmp_path / "blocks" / "00000001.npy").exists()
     os.kill(child.pid, signal.SIGKILL)
     waiting.join(timeout=60)
     assert waiting.exitcode == 0 and same(RowStore(tmp_path, WIDTHS), 2 * BLOCK)
