@@ -92,7 +92,9 @@ def _alike(a: dict[str, str], b: dict[str, str], tolerance: float) -> bool:
 def main() -> None:
     """Run the cases and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", default="", help="only the cases that contain this, beside the first")
+    parser.add_argument(
+        "--cases", default="", help="only the cases that contain this; two processes take the first along"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pictures", type=int, default=3, help="gradient maps of the random StyleGAN2")
     parser.add_argument("--out", help="a JSON file for the figures")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from sat3d.callbacks.pictures import run_folder, show
 from sat3d.visualization import difference, edit_clip, heat_map, picture_grid, views, write_clip, write_picture
@@ -28,14 +29,21 @@ class ChannelFigures(Callback):
         channels: strips drawn for a region.
         candidates: held-out codes among which a strip takes the one with least of the attribute.
         clip_frames: length of the orbit clip, 0 for none.
+        side: largest side of a picture in a strip, pixels; there may be a hundred strips.
         scale: enlargement.
     """
 
     def __init__(
-        self, strength: float = 10.0, channels: int = 2, candidates: int = 16, clip_frames: int = 30, scale: int = 1
+        self,
+        strength: float = 10.0,
+        channels: int = 2,
+        candidates: int = 16,
+        clip_frames: int = 30,
+        side: int = 256,
+        scale: int = 1,
     ) -> None:
         self.strength, self.channels, self.candidates = strength, channels, candidates
-        self.clip_frames, self.scale = clip_frames, scale
+        self.clip_frames, self.side, self.scale = clip_frames, side, scale
 
     @torch.no_grad()
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -84,16 +92,25 @@ class ChannelFigures(Callback):
         ]
 
     def _attribute_strips(self, module: Any, codes: Any) -> list[tuple[str, str, int]]:
-        image = module.generator.synthesize(codes.styles, camera=codes.camera).image
-        names = module.likeness.names
-        least = module.likeness(image).argmin(0).tolist() if names else []
+        names, least = module.likeness.names, []
+        if names:
+            single = [codes[i : i + 1] for i in range(len(codes))]
+            shown = [module.generator.synthesize(one.styles, camera=one.camera).image for one in single]
+            least = torch.cat([module.likeness(image) for image in shown]).argmin(0).tolist()
         return [(name, name, dict(zip(names, least, strict=True)).get(name, 0)) for name in module.attributes]
 
     def _strip(self, module: Any, rows: list[tuple[str, str, Tensor]], cameras: Any) -> Any:
         editor, d = module.editor(), self.strength
         strengths = [-2 * d, -d, 0.0, d, 2 * d]
-        styles = torch.cat([torch.cat([editor.edit(s, edit, x) for x in strengths]) for _, edit, s in rows])
-        shown = views(module.generator, styles, cameras)[:, 0].unflatten(0, (len(rows), -1))
+
+        def picture(styles: Tensor) -> Tensor:
+            image = views(module.generator, styles, cameras)[0, 0].cpu()
+            if image.shape[-1] <= self.side:
+                return image
+            return interpolate(image[None], (self.side, self.side), mode="bilinear", antialias=True)[0]
+
+        edits = [[picture(editor.edit(s, edit, x)) for x in strengths] for _, edit, s in rows]
+        shown = torch.stack([torch.stack(row) for row in edits])
         shown = torch.cat([shown, difference(shown[:, 2], shown[:, 3])[:, None]], dim=1)
         columns = [f"{x:+g} std" if x else "source" for x in strengths] + ["difference"]
         return picture_grid(shown, [label for label, _, _ in rows], columns, self.scale)

@@ -55,15 +55,26 @@ class IndexLoader:
         numbers = torch.arange(epoch_size)
         self.numbers = numbers[(numbers // unit) % world_size == rank]
         self.epoch_size, self.batch_size, self.split, self.endless = epoch_size, batch_size, split, endless
-        self.batches = 0
+        self.batches, self.world_size = 0, world_size
 
     def state_dict(self) -> dict[str, int]:
-        """Return the place in the stream: the batches handed out so far."""
-        return {"batches": self.batches}
+        """Return the place in the stream: the batches handed out so far, and how they are cut."""
+        return {"batches": self.batches, "of": len(self), **self._cut()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the batches that were handed out."""
-        self.batches = int(state["batches"])
+        """Go on after the batches that were handed out.
+
+        Raises:
+            ValueError: in the middle of an epoch that was cut in other batches: some numbers would be lost or repeated.
+        """
+        epochs, rest = divmod(int(state["batches"]), int(state.get("of", len(self))))
+        if rest and (other := {k: state[k] for k, v in self._cut().items() if state.get(k, v) != v}):
+            said = ", ".join(f"{key}={value}" for key, value in other.items())
+            raise ValueError(f"the run stopped within an epoch that was shared with {said}: go on with the same")
+        self.batches = epochs * len(self) + rest
+
+    def _cut(self) -> dict[str, int]:
+        return {"epoch_size": self.epoch_size, "batch_size": self.batch_size, "world_size": self.world_size}
 
     def __len__(self) -> int:
         return math.ceil(len(self.numbers) / self.batch_size)

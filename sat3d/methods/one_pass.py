@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -21,8 +22,8 @@ class OnePass(LightningModule):
     """Collect statistics of streamed codes, and fit an editor from them after the epoch's last batch.
 
     Statistics are `torchmetrics` states among the module's attributes: devices add up, and a checkpoint in the middle
-    of the epoch holds what all of them have seen, so that any number of devices goes on from it. Subclasses write
-    `collect`, `solve` and `editor`, keep what `solve` finds in buffers, and call `super().__init__()` first.
+    of the epoch holds what all of them have seen. Subclasses write `collect`, `solve`, `editor` and `basis`, keep what
+    `solve` finds in buffers, and call `super().__init__()` first.
 
     Nothing is trained by gradient. One parameter without effect lets Lightning count steps, and with them save
     checkpoints, under every strategy and precision: `DistributedDataParallel` refuses modules without parameters, and
@@ -54,8 +55,12 @@ class OnePass(LightningModule):
     def editor(self) -> Editor:
         """Return the editor that was fitted."""
 
+    @abstractmethod
+    def basis(self) -> dict[str, Any]:
+        """Return what the statistics are of, as plain data: a checkpoint with another basis is refused."""
+
     def facts(self) -> dict[str, Any]:
-        """Return what the editor's card tells beside the generator: method, training, metrics."""
+        """Return what the editor's card tells beside the generator: method and training."""
         return {"method": type(self).__name__, "training": dict(self.hparams)}
 
     # Lightning --------------------------------------------------------------------------------------------------------
@@ -79,26 +84,55 @@ class OnePass(LightningModule):
         return super().train(False)
 
     def setup(self, stage: str) -> None:
-        """Make the statistics part of checkpoints."""
+        """Make the statistics part of checkpoints; a fit starts without any, unless a checkpoint brings them.
+
+        Raises:
+            ValueError: for a precision that would convert what is frozen, for good.
+        """
+        if self.trainer.precision not in ("32-true", "16-mixed", "bf16-mixed"):
+            raise ValueError(f"precision={self.trainer.precision}: frozen networks are float32; take 32-true")
         warnings.filterwarnings("ignore", r".*module\(s\) in eval mode")  # frozen on purpose
         for _, metric in self._statistics():
             metric.persistent(True)
+            if stage == "fit":
+                metric.reset()
+        if stage == "fit":
+            self.is_fitted.fill_(False)
+
+    def require_fit(self) -> None:
+        """Refuse to go on before `solve` has run.
+
+        Raises:
+            RuntimeError: it has not.
+        """
+        if not bool(self.is_fitted):
+            name = type(self).__name__
+            raise RuntimeError(f"{name} is not fitted yet: its results come after the epoch's last batch")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep results, the statistics of all devices, and the editor in the form that `load_editor` reads."""
         own = set(dict(self.named_buffers(recurse=False))) | {"clock"}
         kept = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
         for name, metric in self._statistics():
-            with metric.sync_context():
+            # Adding up leaves copies behind, which a checkpoint during validation must not make in inference mode.
+            with torch.inference_mode(False), metric.sync_context():
                 kept |= {f"{name}.{key}": value.clone() for key, value in metric.state_dict().items()}
-        checkpoint["state_dict"] = kept
+        checkpoint["state_dict"], checkpoint["basis"] = kept, self.basis()
         if bool(self.is_fitted):
             editor = self.editor()
             card = editor.describe(self.generator, **self.facts())
             checkpoint["editor"] = {"card": card, "tensors": {k: v.cpu() for k, v in editor.state_dict().items()}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Give the statistics to the first device only: they are everyone's."""
+        """Give the statistics to the first device only: they are everyone's.
+
+        Raises:
+            ValueError: they are of something else.
+        """
+        basis = self.basis()
+        for key, value in checkpoint.get("basis", {}).items():
+            if value != basis[key]:
+                raise ValueError(f"checkpoint: its statistics are of {key}={value}, not of {basis[key]}")
         if self.global_rank:
             state = checkpoint["state_dict"]
             names = tuple(f"{name}." for name, _ in self._statistics())
@@ -107,7 +141,9 @@ class OnePass(LightningModule):
     def on_fit_end(self) -> None:
         """Export the editor to the run folder."""
         folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
-        if self.trainer.is_global_zero and bool(self.is_fitted):
+        if not bool(self.is_fitted):
+            rank_zero_warn("the run stopped before the epoch's last batch, so that nothing was fitted")
+        elif self.trainer.is_global_zero:
             self.export(folder)
 
     def export(self, folder: Path) -> None:

@@ -32,7 +32,7 @@ class DependencyCurve(NamedTuple):
 def attribute_dependency(
     change: Float[Tensor, "*b a"], std: Float[Tensor, " a"], target: int, reduction: Literal["mean", "max"] = "mean"
 ) -> Float[Tensor, "*b"]:
-    """Return mean-AD or max-AD of each edit (Wu et al. 2021, §6).
+    """Return mean-AD or max-AD of each edit (Wu et al. 2021, §6); 0 where there are no other attributes.
 
     Args:
         change: logits of the edited picture minus those of the original, (..., A).
@@ -42,6 +42,8 @@ def attribute_dependency(
     """
     others = torch.arange(change.shape[-1], device=change.device) != target
     moved = _in_sigmas(change, std)[..., others]
+    if moved.shape[-1] == 0:
+        return change.new_zeros(change.shape[:-1])
     return moved.mean(-1) if reduction == "mean" else moved.amax(-1)
 
 

@@ -28,7 +28,7 @@ def highest(parts: Float64[Tensor, "parts 2 a k"]) -> Float64[Tensor, "2 a k"]:
 
 
 class TopRows(Metric):
-    """Keep the index of the K highest rows of every column, in one pass.
+    """Keep the index of the K highest rows of every column, in one pass; what is −∞ or no number is never kept.
 
     Args:
         columns: A.
@@ -57,7 +57,8 @@ class TopRows(Metric):
         """Add rows and their numbers."""
         if len(values) == 0:
             return
-        rows = torch.stack([values.T.double(), index.double().expand(values.shape[1], -1)])
+        values = values.T.double().nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        rows = torch.stack([values, index.double().expand(len(values), -1)])
         width = max(rows.shape[-1], self.ranking.shape[-1])
         keep = self.ranking.shape[-1]
         self.ranking = highest(torch.stack([_padded(rows, width), _padded(self.ranking, width)]))[..., :keep]

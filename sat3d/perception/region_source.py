@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sat3d.perception.cluster_regions import ClusterRegions
 from sat3d.perception.network_regions import NetworkRegions, ParsingNetwork
@@ -51,6 +53,12 @@ class RegionSource:
             raise ValueError("regions.clusters needs regions.layer, e.g. renderer (3-D) or synthesis.b32.conv1 (2-D)")
         if self.clusters is not None and min(self.clusters, self.codes) < 1:
             raise ValueError(f"regions: clusters={self.clusters} and codes={self.codes} must be positive")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> RegionSource:
+        """Return the choice that plain data tells, as `dataclasses.asdict` writes it."""
+        network = settings.get("network")
+        return cls(**{**settings, "network": ParsingNetwork(**network) if isinstance(network, Mapping) else network})
 
     def build(self) -> Regions:
         """Load what tells regions; clusters are still to be found, by `fit`."""

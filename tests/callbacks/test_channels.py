@@ -4,13 +4,14 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from sat3d.callbacks import ChannelFigures
 from sat3d.callbacks.channels import short
 from sat3d.data import StyleCodeDataModule
 from sat3d.methods import StyleSpaceDiscovery
 from sat3d.perception import RegionSource
-from sat3d.visualization import picture_grid, views
+from sat3d.visualization import picture_grid, to_uint8, views
 from tests.callbacks.test_callbacks import PictureLogger
 
 
@@ -61,6 +62,13 @@ def test_a_fit_leaves_heat_maps_strips_and_an_orbit(toys, tmp_path, kind):
     side = model.generator.resolution
     strip = page[22 : 22 + side, -6 * (side + 4) - 4 :][:, : row.shape[1]]
     np.testing.assert_array_equal(strip[:, 4:-4], row[4:-4, 4:-4])
+
+    # Large pictures are made smaller, one by one.
+    small = ChannelFigures(strength=5.0, side=side // 4)._strip(model, [("", "hat/cap", source)], camera)
+    assert small.shape[1] <= 6 * (side // 4 + 4) + 16
+    expected = interpolate(views(model.generator, styles[:1], camera)[:, 0], side // 4, mode="bilinear", antialias=True)
+    shown = small[22 : 22 + side // 4, -6 * (side // 4 + 4) :][:, : side // 4]
+    assert np.abs(shown.astype(int) - to_uint8(expected)[0].astype(int)).max() <= 1
 
 
 def test_names_are_short():

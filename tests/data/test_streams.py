@@ -26,6 +26,20 @@ def test_resumes_in_mid_epoch():
     assert numbers(resumed) == [batch.tolist() for _, batch in iterator]
 
 
+def test_a_part_of_an_epoch_is_not_gone_on_with_in_other_batches():
+    loader = IndexLoader(8, batch_size=2)
+    iterator = iter(loader)
+    next(iterator)
+    for other in (IndexLoader(8, batch_size=4), IndexLoader(8, batch_size=2, world_size=2), IndexLoader(10, 2)):
+        with pytest.raises(ValueError, match=r"within an epoch .* (epoch_size=8|batch_size=2|world_size=1): go on"):
+            other.load_state_dict(loader.state_dict())
+    assert len(list(iterator)) == 3
+    halves = [IndexLoader(8, batch_size=2, rank=rank, world_size=2) for rank in range(2)]
+    for half in halves:
+        half.load_state_dict(loader.state_dict())  # whole epochs are any number's
+    assert sorted(number for half in halves for batch in numbers(half) for number in batch) == list(range(8, 16))
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_processes_share_the_numbers_in_whole_units(world_size):
     seen = []

@@ -66,6 +66,16 @@ def test_the_wrong_way_counts_as_no_way():
     assert told["reach/age"] == 1 and told["mean_ad"] == told["mean_ad/age"] == pytest.approx((2 + 4 + 4) / 3)
 
 
+def test_a_grader_of_one_attribute_sees_nothing_else_move():
+    grader = Reads()
+    grader.attributes, grader.columns, grader.slices = ("smile",), ("smile/value",), {"smile": [slice(0, 1)]}
+    grader.logits = lambda images: images[..., 0, 0][:, :1]
+    found = SweepGrades(Plain(), grader, {"smile": Tail(0, 1.0)}, (1.0, 4.0), torch.tensor([[-1.0], [1.0]]))
+    found.update(codes(3), Line(("smile",)))
+    told = found.report()
+    assert told["reach/smile"] == 1 and told["mean_ad/smile"] == told["max_ad/smile"] == 0
+
+
 def test_a_targets_own_classes_are_no_others():
     assert dependency_columns(Reads(), 2) == [2, 0, 1]
     assert dependency_columns(Reads(), 0) == [0, 1, 2, 3]

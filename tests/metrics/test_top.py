@@ -26,3 +26,9 @@ def test_fewer_rows_than_places():
     top.update(torch.tensor([[1.0, 5.0], [2.0, 4.0]]), torch.tensor([8, 9]))
     assert top.compute().rows.tolist() == [[9, 8, -1, -1], [8, 9, -1, -1]]
     assert top.compute().values[0].tolist() == [2.0, 1.0, -torch.inf, -torch.inf]
+
+
+def test_what_is_no_number_is_never_kept():
+    top = TopRows(1, 3)
+    top.update(torch.tensor([[torch.nan], [1.0], [-torch.inf], [2.0]]), torch.tensor([0, 1, 2, 3]))
+    assert top.compute().rows.tolist() == [[3, 1, -1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from sat3d.generators import load_generator
@@ -19,7 +21,7 @@ from sat3d.methods.stylespace.jacobian import GradientMaps
 from sat3d.methods.stylespace.positives import Examples, Likeness, seeded_styles, stored_styles
 from sat3d.methods.stylespace.relevance import attribute_relevance
 from sat3d.methods.stylespace.table import ChannelTable
-from sat3d.methods.sweeps import SweepGrades, known_tails
+from sat3d.methods.sweeps import SweepGrades, Tail, known_tails
 from sat3d.metrics import (
     ColumnMoments,
     Moments,
@@ -48,13 +50,15 @@ class StyleSpaceDiscovery(OnePass):
         grid: side G of the pooled picture of gradient maps; the paper's is 32.
         pictures: codes whose gradient maps are computed; the paper takes 1,000.
         kinds: kinds of style channels that take part, of `conv` and `torgb`; the paper leaves toRGB channels out.
+        mapped: kinds of these that get gradient maps, and with them a region; the others take part in relevance only.
         parts: parts of the generator that take part, of `backbone` and `superresolution`.
         minimum: locally active: a region wins the channel in more than this share of its pictures,
         gap: and the second region in less by more than this.
         clip: text-image model that scores positives (with `descriptors`).
         clip_pretrained: its weights, where open_clip offers several.
         descriptors: descriptor groups, a bundled name or a YAML file.
-        scorer: an attribute predictor that takes the place of CLIP. Not the judge.
+        scorer: an attribute predictor that takes the place of CLIP with descriptors; `clip` beside it compares example
+            pictures. Not the judge.
         attributes: a line each: a column of the scorer, such as `hat/cap`, `smile` or `blond hair`; with a minus before
             it, its low end; `null` takes all columns.
         scored: codes whose pictures are scored; the paper's bank is larger.
@@ -66,10 +70,11 @@ class StyleSpaceDiscovery(OnePass):
         labeller: attribute predictor behind `val/*`.
         judge: attribute predictor behind `test/*`; it is not loaded before.
         graded_as: what labeller and judge call an attribute, where that differs.
-        strengths: of the graded edits, in σ of the channel, rising.
+        strengths: of the graded edits, in σ of the channel, rising from above 0.
         graded_codes: unedited pictures from which the σ of the graders' log-odds is taken.
         render_batch: pictures that are made at a time.
-        neural_resolution: 3-D only: side of the ray-marched picture, pixels.
+        neural_resolution: 3-D only: side of the ray-marched picture that is scored and mapped, pixels; grading takes
+            the generator's own.
         max_bytes: working memory of gradient maps, see `GradientMaps`.
         maps_folder: keeps every picture's gradient maps, for another run with other regions or thresholds; large.
         seed: of feature clusters.
@@ -96,6 +101,7 @@ class StyleSpaceDiscovery(OnePass):
         grid: int = 32,
         pictures: int = 100,
         kinds: tuple[str, ...] = ("conv",),
+        mapped: tuple[str, ...] = ("conv",),
         parts: tuple[str, ...] = ("backbone", "superresolution"),
         minimum: float = 0.5,
         gap: float = 0.25,
@@ -122,7 +128,7 @@ class StyleSpaceDiscovery(OnePass):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        regions = RegionSource(**regions) if isinstance(regions, Mapping) else regions
+        regions = RegionSource.of(regions) if isinstance(regions, Mapping) else regions
         examples = {k: Examples(**e) if isinstance(e, Mapping) else e for k, e in (examples or {}).items()}
         settings = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         plain = {  # plain data only: a checkpoint must load with weights_only=True
@@ -134,25 +140,37 @@ class StyleSpaceDiscovery(OnePass):
             raise ValueError(f"top={top} must be between 1 and ranked={ranked}")
         if positives < 2 or scored < positives:
             raise ValueError(f"positives={positives} must be at least 2, and at most scored={scored}")
+        if not strengths or sorted({0.0, *strengths}) != [0.0, *strengths]:
+            raise ValueError(f"strengths={list(strengths)} must rise from above 0")
+        if graded_codes < 2:
+            raise ValueError(f"graded_codes={graded_codes} must be at least 2: they tell a standard deviation")
         self.generator = load_generator(generator)
         space = self.generator.style_space
         self.channels = space.mask(kinds, parts).nonzero()[:, 0]
         if len(self.channels) == 0:
             raise ValueError(f"kinds={list(kinds)}, parts={list(parts)}: this generator has no such channels")
+        self.mapped = space.mask(mapped, parts)[self.channels]
+        if regions is not None and not bool(self.mapped.any()):
+            raise ValueError(f"mapped={list(mapped)}: none of the channels of kinds={list(kinds)} would get a region")
         self.regions = None if regions is None else regions.build()
-        wanted, text_image = None, None
-        if scorer or descriptors:
-            wanted = training_scorer(clip, clip_pretrained, descriptors, None, scorer)
-        elif clip:
-            text_image = load_clip(clip, clip_pretrained)
         folders = {name: e.pictures for name, e in examples.items() if e.pictures}
+        wanted, text_image = None, None
+        if clip and folders and not descriptors:
+            text_image = load_clip(clip, clip_pretrained)
+        if scorer or descriptors or (clip and not folders):
+            named = (clip, clip_pretrained) if text_image is None else (None, None)
+            wanted = training_scorer(*named, descriptors, None, scorer)
         self.likeness = Likeness(wanted, attributes, text_image, folders)
         self.examples = {name: e for name, e in examples.items() if not e.pictures}
         self.attributes = (*self.likeness.names, *self.examples)
+        if twice := sorted({name for name in self.attributes if self.attributes.count(name) > 1}):
+            raise ValueError(f"attributes, examples: {twice} are named twice")
+        if unknown := sorted({*(graded_as or {})} - {*self.attributes}):
+            raise ValueError(f"graded_as: {unknown} are no attributes; those are {', '.join(self.attributes)}")
         names = () if self.regions is None else self.regions.names
         self.region_names = tuple(names)
         self.moments = ColumnMoments(space.size)
-        self.overlap = RegionOverlap(len(self.channels), len(names))
+        self.overlap = RegionOverlap(int(self.mapped.sum()), len(names))
         self.ranking = TopRows(len(self.likeness.names), positives)
         u, k, a = len(self.channels), len(names), len(self.attributes)
         self.register_buffer("population", torch.zeros(4, space.size, dtype=torch.float64))
@@ -166,10 +184,19 @@ class StyleSpaceDiscovery(OnePass):
     # Collecting -------------------------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Fit what regions need, and learn what example pictures have in common; every device does the same."""
-        hp = self.hparams
+        """Fit what regions need, and learn what example pictures have in common; every device does the same.
+
+        Raises:
+            ValueError: for too few codes or examples.
+        """
+        hp, total = self.hparams, self._data().epoch_size
+        if self.likeness.names and total < hp["positives"]:
+            raise ValueError(f"positives={hp['positives']}: the epoch has only epoch_size={total} codes")
+        for name, examples in self.examples.items():  # now, and not after the epoch
+            if (count := len(self._given(examples))) < 2:
+                raise ValueError(f"examples: {name} needs two at least, not {count}")
         mask = torch.zeros(self.generator.style_space.size, dtype=torch.bool)
-        mask[self.channels] = True
+        mask[self.channels[self.mapped]] = True
         if self.regions is not None:
             options: dict[str, Any] = {"neural_resolution": hp["neural_resolution"], "max_bytes": hp["max_bytes"]}
             self._engine = GradientMaps(self.generator, hp["grid"], mask, **options)
@@ -177,7 +204,10 @@ class StyleSpaceDiscovery(OnePass):
                 codes = self._data().probe(hp["regions"]["codes"], self.device)
                 parts = [self._render(part, self.regions.features).features for part in self._split(codes)]
                 self.regions.fit({n: torch.cat([p[n] for p in parts]) for n in self.regions.features}, hp["seed"])
-        if self.likeness.folders:
+                # Devices count the same regions, also where rounding would lead them to different clusters.
+                state = {key: value.cpu() for key, value in self.regions.state_dict().items()}
+                self.regions.load_state_dict(self.trainer.strategy.broadcast(state))
+        if self.likeness.folders and self.likeness.directions is None:
             codes = self._data().probe(64, self.device)
             self.likeness.compare(torch.cat([self._render(part).image for part in self._split(codes)]))
 
@@ -190,13 +220,35 @@ class StyleSpaceDiscovery(OnePass):
             for part in self._split(scored):
                 self.ranking.update(self.likeness(self._render(part).image), part.index)
         if self.regions is not None:
-            self._map(batch[_among(batch.index, spread(hp["pictures"], total), total)])
+            pictured = batch[_among(batch.index, spread(hp["pictures"], total), total)]
+            started = time.perf_counter()
+            self._map(pictured)
+            if len(pictured):
+                self.log("train/seconds_per_map", (time.perf_counter() - started) / len(pictured))
+
+    def basis(self) -> dict[str, Any]:
+        """Return what rates and relevance are of."""
+        hp = self.hparams
+        return {
+            "generator": self.generator.hash,
+            "attributes": list(self.attributes),
+            "regions": list(self.region_names),
+            **{key: list(hp[key]) for key in ("kinds", "mapped", "parts")},
+            **{key: hp[key] for key in ("grid", "positives")},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the centres of feature clusters too: they say what the counts are of."""
-        state = {key: value for key, value in checkpoint["state_dict"].items() if key == "regions.centres"}
+        """Keep what the counts are of, too: centres of feature clusters, and what pictures are compared by."""
+        learnt = ("regions.centres", "likeness.directions")
+        state = {key: value for key, value in checkpoint["state_dict"].items() if key in learnt}
         super().on_save_checkpoint(checkpoint)
         checkpoint["state_dict"] |= state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make room for what pictures are compared by."""
+        super().on_load_checkpoint(checkpoint)
+        if (directions := checkpoint["state_dict"].get("likeness.directions")) is not None:
+            self.likeness.directions = torch.empty_like(directions, device=self.device)
 
     def _map(self, codes: CodeBatch) -> None:
         assert self.regions is not None and self._engine is not None
@@ -233,11 +285,15 @@ class StyleSpaceDiscovery(OnePass):
         moments = self.moments.compute()
         self.population.copy_(torch.stack([moments.mean, moments.std, moments.minimum, moments.maximum]))
         if self.regions is not None:
-            self.rate.copy_(self.overlap.compute().rate)
+            self.rate.fill_(torch.nan)
+            self.rate[self.mapped] = self.overlap.compute().rate
         ranked = self.ranking.compute().rows.sort(dim=1).values  # sorted, so that equal sets give equal numbers
         positives = [self._styles(row[row >= 0]) for row in ranked]
         positives += [self._given(examples) for examples in self.examples.values()]
         for a, styles in enumerate(positives):
+            if len(styles) < 2:
+                name, count = self.attributes[a], len(styles)
+                raise ValueError(f"scored: {name} has {count} scored codes by the last batch; take more batches")
             found = attribute_relevance(styles, moments.mean, moments.std)
             self.theta[a], self.direction[a] = found.theta[self.channels], found.direction[self.channels]
 
@@ -259,8 +315,7 @@ class StyleSpaceDiscovery(OnePass):
         Raises:
             RuntimeError: before the epoch's end.
         """
-        if not bool(self.is_fitted):
-            raise RuntimeError("StyleSpaceDiscovery is not fitted yet: its results come after the epoch's last batch")
+        self.require_fit()
         mean, std, low, high = self.population.cpu()[:, self.channels]
         hp, rate = self.hparams, self.rate.cpu()
         local = locally_active(rate, hp["minimum"], hp["gap"]) if rate.shape[1] else torch.full((len(rate),), -1)
@@ -306,12 +361,18 @@ class StyleSpaceDiscovery(OnePass):
     def setup(self, stage: str) -> None:
         """Load who grades: the labeller in fit and validate, the judge in test."""
         super().setup(stage)
-        if stage in ("fit", "validate") and self.hparams["labeller"]:
-            self.grader = load_scorer(self.hparams["labeller"], "labeller")
-        if stage == "test":
-            if self.hparams["judge"] is None:
-                raise ValueError("judge: testing needs the name of an attribute predictor, e.g. toyfaces-judge")
-            self.grader = load_scorer(self.hparams["judge"], "judge")
+        self.grader = None
+        role = {"fit": "labeller", "validate": "labeller", "test": "judge"}.get(stage)
+        if role is None or (stage == "fit" and self.hparams[role] is None):
+            return
+        if self.hparams[role] is None:
+            raise ValueError(f"{role}: grading needs the name of an attribute predictor, e.g. toyfaces-{role}")
+        self.grader = load_scorer(self.hparams[role], role)
+        if not self._graded(self.grader):
+            rank_zero_warn(f"{role}: it knows none of {', '.join(self.attributes)}; graded_as can tell its names")
+
+    def _graded(self, grader: Scorer) -> dict[str, Tail]:
+        return known_tails(grader, self.attributes, self.hparams["graded_as"] or {})
 
     def on_validation_start(self) -> None:
         """Learn what the labeller makes of unedited pictures."""
@@ -323,12 +384,16 @@ class StyleSpaceDiscovery(OnePass):
 
     @torch.no_grad()
     def _unedited(self) -> SweepGrades | None:
+        if self.trainer.state.fn != "fit":
+            self.require_fit()
         if self.grader is None or not bool(self.is_fitted):
             return None
-        graded = known_tails(self.grader, self.attributes, self.hparams["graded_as"] or {})
         codes = self._data().codes("val", range(self.hparams["graded_codes"]), self.device)
-        odds = torch.cat([self.grader.log_odds(self._render(part).image) for part in self._split(codes)])
-        return SweepGrades(self.generator, self.grader, graded, self.hparams["strengths"], odds)
+        odds = torch.cat([self.grader.log_odds(self._picture(part, part.styles)) for part in self._split(codes)])
+        return SweepGrades(self.generator, self.grader, self._graded(self.grader), self.hparams["strengths"], odds)
+
+    def _picture(self, codes: CodeBatch, styles: Tensor) -> Tensor:
+        return self.generator.synthesize(styles, camera=codes.camera).image
 
     def validation_step(self, batch: CodeBatch, batch_idx: int) -> None:
         """Let the labeller grade edits of held-out codes."""
@@ -340,8 +405,9 @@ class StyleSpaceDiscovery(OnePass):
 
     def _grade(self, batch: CodeBatch) -> None:
         if self.grades is not None:
-            for part in self._split(batch):
-                self.grades.update(part, self.editor())
+            with torch.autocast(self.device.type, enabled=False):  # as the unedited pictures
+                for part in self._split(batch):
+                    self.grades.update(part, self.editor())
 
     def on_validation_epoch_end(self) -> None:
         """Log Attribute Dependency as the labeller sees it."""
@@ -361,11 +427,11 @@ class StyleSpaceDiscovery(OnePass):
         editor, strengths = self.editor(), self.hparams["strengths"]
         middle = strengths[len(strengths) // 2]
 
-        def picture(name: str) -> Tensor:
-            styles = editor.edit(batch.styles, name, middle)
-            return self.generator.synthesize(styles, camera=batch.camera).image
+        def pictures(name: str) -> Tensor:
+            parts = self._split(batch)
+            return torch.cat([self._picture(part, editor.edit(part.styles, name, middle)) for part in parts])
 
-        return {name: picture(name) for name in self.attributes}
+        return {name: pictures(name) for name in self.attributes}
 
 
 def spread(count: int, total: int) -> Int[Tensor, " n"]:

@@ -44,8 +44,8 @@ class Examples:
             said = ", ".join(given) or "none"
             raise ValueError(f"examples: give exactly one of seeds, indices, codes and pictures, not {said}")
         for numbers in (self.seeds, self.indices):
-            if numbers and (len(numbers) < 2 or min(numbers) < 0):
-                raise ValueError(f"examples: {list(numbers)} must be two numbers from 0 on, at least")
+            if numbers and (len(set(numbers)) < 2 or min(numbers) < 0):
+                raise ValueError(f"examples: {list(numbers)} must be two different numbers from 0 on, at least")
 
 
 def seeded_styles(generator: Generator, seeds: tuple[int, ...], truncation: float) -> Float[Tensor, "n c"]:
@@ -95,7 +95,10 @@ def read_pictures(folder: str, side: int) -> Float[Tensor, "n 3 h w"]:
     files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in SUFFIXES)
     if len(files) < 2:
         raise FileNotFoundError(f"examples.pictures: {len(files)} pictures in {folder}; give a folder with 10 to 30")
-    pages = [np.asarray(ImageOps.fit(Image.open(file).convert("RGB"), (side, side))) for file in files]
+    pages = [
+        np.asarray(ImageOps.fit(ImageOps.exif_transpose(Image.open(file)).convert("RGB"), (side, side)))
+        for file in files
+    ]
     return torch.from_numpy(np.stack(pages)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -109,8 +112,10 @@ class Likeness(nn.Module):
         folders: example pictures by attribute.
 
     Raises:
-        ValueError: for unknown columns, names given twice, or pictures without CLIP.
+        ValueError: for unknown columns, or pictures without CLIP.
     """
+
+    directions: Tensor | None
 
     def __init__(
         self,
@@ -128,10 +133,8 @@ class Likeness(nn.Module):
             raise ValueError("examples: pictures are compared by CLIP; name one, e.g. clip: toyfaces-clip")
         columns = [] if scorer is None else list(scorer.columns if names is None else names)
         self.names = (*columns, *folders)
-        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
-            raise ValueError(f"attributes, examples: {twice} are named twice")
         self.tails = [] if scorer is None else [tail_of(scorer, name) for name in columns]
-        self.directions: Tensor | None = None
+        self.register_buffer("directions", None)
 
     def compare(self, usual: Float[Tensor, "m 3 h w"]) -> None:
         """Read the example pictures, and learn what they have in common that usual pictures have not."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sat3d.cli import main
+from sat3d.generators import load_generator
 from sat3d.methods import load_editor
 from sat3d.shipped import manifest
 
@@ -60,5 +61,7 @@ def test_experiments_for_released_networks_run_on_tiny_ones(toys, run, name):
     net = toys.flat if name.startswith("stylegan2") else toys.generator
     own = {"generator": net, "clip": "null", "clip_pretrained": "null", "descriptors": "null", "scorer": toys.scorer}
     regions = {"model.init_args.regions.clusters": 2, "model.init_args.regions.codes": 4}
-    run("fit", f"{name}/stylespace.yaml", **named(**own), **regions)
+    many = {"data.init_args.batch_size": 1, "data.init_args.epoch_size": 52}  # steps are no multiple of what is saved
+    run("fit", f"{name}/stylespace.yaml", **named(**own), **regions, **many)
     assert Path("runs/stylespace/0/pictures/regions.png").is_file()
+    assert load_editor("runs/stylespace/0/checkpoints/last.ckpt", load_generator(net)).attributes

@@ -13,17 +13,28 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import SingleDeviceStrategy as Strategy
+from PIL import Image
 from torch.nn import functional as F
 
+from sat3d.callbacks import ChannelFigures
 from sat3d.data import StyleCodeDataModule
 from sat3d.generators import load_generator
 from sat3d.methods import StyleSpaceDiscovery, load_editor
 from sat3d.methods.stylespace import Examples
 from sat3d.methods.stylespace.module import spread
-from sat3d.perception import RegionSource, load_observer, save_observer
+from sat3d.methods.sweeps import SweepGrades
+from sat3d.perception import ParsingNetwork, RegionSource, load_observer, save_observer
 
 DATA = {"batch": "codes", "batch_size": 5, "epoch_size": 40, "val_size": 4, "test_size": 4, "truncation": 1.0}
 NAMES = ["hat/cap", "-smile"]
+
+
+class Colours(torch.nn.Module):
+    """In the place of CLIP: a picture's mean colour, as a unit vector."""
+
+    def encode_image(self, images):
+        return F.normalize(images.mean((2, 3)) + 1e-3, dim=1)
 
 
 def module(toys, **changes):
@@ -125,6 +136,20 @@ def test_regions_win_where_the_strongest_cells_lie_most(run, toys):
     assert (np.abs(found - expected) < 1e-9).mean() > 0.97
 
 
+def test_channels_without_maps_take_part_in_relevance_only(run, toys, tmp_path):
+    model = module(toys, kinds=("conv", "torgb"), local=False)
+    fit(model, tmp_path)
+    conv = model.generator.style_space.mask(("conv",), ("backbone", "superresolution"))[model.channels]
+    assert torch.equal(model.rate[conv].nan_to_num(-1.0), run[0].rate.nan_to_num(-1.0))
+    assert model.rate[~conv].isnan().all() and (model.table.region[~conv] == -1).all()
+    assert torch.equal(model.theta[:, conv], run[0].theta) and (model.theta[:, ~conv] > 0).any()
+    rows = list(csv.DictReader((tmp_path / "channels.csv").open()))
+    assert {row["region"] for row in rows if row["kind"] == "torgb"} == {""}
+    assert model.editor().channels[0, 0] == model.channels[model.theta[0].argmax()]
+    with pytest.raises(ValueError, match="would get a region"):
+        module(toys, mapped=("torgb",))
+
+
 def test_leaves_an_editor_and_a_table(run):
     model, _, _, folder = run
     editor = load_editor(folder / "editor", model.generator)
@@ -207,6 +232,139 @@ def test_mixed_precision_changes_nothing(run, toys, tmp_path):
     same(run[0], model)
 
 
+def test_grading_is_in_float32_whatever_the_precision(run, toys, tmp_path, monkeypatch):
+    _, data, trainer, _ = run
+    trainer.save_checkpoint(tmp_path / "whole.ckpt")
+    mixed, update = [], SweepGrades.update
+    graded = lambda *args: mixed.append(torch.is_autocast_enabled("cpu")) or update(*args)  # noqa: E731
+    monkeypatch.setattr(SweepGrades, "update", graded)
+    quiet = {"logger": False, "enable_progress_bar": False, "default_root_dir": tmp_path}
+    judge = Trainer(accelerator="cpu", precision="bf16-mixed", **quiet)
+    model = module(toys, labeller=toys.judge)
+    judge.validate(model, datamodule=data, ckpt_path=tmp_path / "whole.ckpt", verbose=False)
+    assert mixed and not any(mixed)
+
+
+def test_precisions_that_would_convert_the_shared_generator_are_refused(toys, tmp_path):
+    with pytest.raises(ValueError, match="precision=64-true: frozen networks are float32"):
+        fit(module(toys), tmp_path, precision="64-true")
+    assert next(load_generator(toys.generator).parameters()).dtype == torch.float32
+
+
+def test_fitting_again_starts_without_statistics(run, toys, tmp_path):
+    model = module(toys)
+    fit(model, tmp_path)
+    with pytest.warns(UserWarning, match="so that nothing was fitted"):
+        fit(model, tmp_path, max_steps=1)
+    assert not model.is_fitted
+    fit(model, tmp_path)
+    same(run[0], model)
+
+
+def test_nothing_is_graded_or_shown_before_a_fit(toys, tmp_path):
+    data = StyleCodeDataModule(toys.generator, **DATA)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path)
+    model = module(toys, labeller=toys.scorer, judge=toys.judge)
+    for verb in (trainer.validate, trainer.test, trainer.predict):
+        with pytest.raises(RuntimeError, match="StyleSpaceDiscovery is not fitted yet"):
+            verb(model, datamodule=data)
+    with pytest.raises(ValueError, match="labeller: grading needs"):
+        trainer.validate(module(toys), datamodule=data)
+
+
+def test_what_would_fail_after_the_epoch_fails_before(toys, tmp_path):
+    for changes, error, message in (
+        ({"labeller": toys.scorer, "graded_as": {"mine": "hat/none of them"}}, ValueError, "hat/none of them"),
+        ({"examples": {"mine": Examples(codes="none.npy")}}, FileNotFoundError, "no file none.npy"),
+        ({"positives": 41, "scored": 50}, ValueError, "positives=41: the epoch has only epoch_size=40"),
+    ):
+        model = module(toys, **changes)
+        with pytest.raises(error, match=message):
+            fit(model, tmp_path)
+        assert float(model.moments.moments[0, 0]) == 0
+    with pytest.raises(ValueError, match="hat/cap has 1 scored codes by the last batch"):
+        fit(module(toys, scored=4), tmp_path, limit_train_batches=2)
+
+
+def test_a_checkpoint_of_something_else_is_refused(run, toys, tmp_path):
+    _, _, trainer, _ = run
+    trainer.save_checkpoint(tmp_path / "whole.ckpt")
+    for changes, message in (
+        ({"attributes": NAMES[::-1]}, r"attributes=\['hat/cap', '-smile', .* not of \['-smile', 'hat/cap'"),
+        ({"positives": 5}, "positives=4, not of 5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit(module(toys, **changes), tmp_path, ckpt=tmp_path / "whole.ckpt")
+
+
+def test_a_network_of_regions_comes_back_from_a_checkpoint(toys, tmp_path):
+    options = {"in_channels": 3, "out_channels": 2, "kernel_size": 1}
+    network = ParsingNetwork(("a", "b"), "torch.nn.Conv2d", options, size=16)
+    trainer, _ = fit(model := module(toys, regions=RegionSource(network=network)), tmp_path)
+    trainer.save_checkpoint(tmp_path / "whole.ckpt")
+    same(model, StyleSpaceDiscovery.load_from_checkpoint(tmp_path / "whole.ckpt"))
+
+
+def test_example_pictures_beside_a_predictor(toys, tmp_path, monkeypatch):
+    monkeypatch.setattr("sat3d.methods.stylespace.module.load_clip", lambda *_: Colours())
+    (tmp_path / "red").mkdir()
+    for i in range(3):
+        page = np.full((8, 8, 3), (150 + 30 * i, 60, 60), dtype=np.uint8)
+        Image.fromarray(page).save(tmp_path / "red" / f"{i}.png")
+    changes = {"clip": "colours", "examples": {"red": Examples(pictures=str(tmp_path / "red"))}, "regions": None}
+    model = module(toys, **changes)
+    trainer, data = fit(model, tmp_path)
+    codes = data.codes("train", spread(30, 40))
+    image = model.generator.synthesize(codes.styles, camera=codes.camera).image
+    best = codes.index[model.likeness(image)[:, -1].topk(4).indices]
+    assert model.attributes == (*NAMES, "red") and set(model.ranking.compute().rows[2].tolist()) == set(best.tolist())
+    assert "likeness.directions" in dict(model.named_buffers())  # and so moves with the module
+
+    # A fit that was complete leaves everything again, and needs no pictures any more.
+    trainer.save_checkpoint(tmp_path / "whole.ckpt")
+    for file in (tmp_path / "red").iterdir():
+        file.unlink()
+    again, figures = module(toys, **changes), ChannelFigures(candidates=2, clip_frames=0)
+    fit(again, tmp_path / "again", ckpt=tmp_path / "whole.ckpt", callbacks=[figures])
+    same(model, again)
+    assert (tmp_path / "again" / "channels.csv").is_file()
+    assert (tmp_path / "again" / "pictures" / "strips-attributes.png").is_file()
+
+
+def test_devices_take_the_clusters_of_the_first(toys, tmp_path, monkeypatch):
+    def first(self, state, src=0):
+        return {"centres": state["centres"].flip(0)} if isinstance(state, dict) else state
+
+    found = []
+    for patched in (False, True):
+        if patched:
+            monkeypatch.setattr(Strategy, "broadcast", first)
+        model = module(toys, regions=RegionSource(clusters=3, layer="renderer", codes=4))
+        fit(model, tmp_path, limit_val_batches=0)
+        found.append(model.regions.centres)
+    assert torch.equal(found[0].flip(0), found[1])
+
+
+def test_pictures_are_made_a_few_at_a_time(run, toys, tmp_path, monkeypatch):
+    model, data, trainer, _ = run
+    sizes, synthesize = [], model.generator.synthesize
+    monkeypatch.setattr(
+        model.generator, "synthesize", lambda s, *a, **k: sizes.append(len(s)) or synthesize(s, *a, **k)
+    )
+    (told,) = trainer.predict(model, datamodule=data)
+    assert max(sizes) == 3 and told["mine"].shape == (4, 3, 64, 64)
+
+
+def test_statistics_go_on_after_a_checkpoint_during_validation(toys, monkeypatch):
+    monkeypatch.setattr("torchmetrics.metric.gather_all_tensors", lambda state, group=None: [state])
+    model = module(toys)
+    model.overlap.distributed_available_fn = lambda: True
+    with torch.inference_mode():  # as Trainers validate on several GPUs
+        model.on_save_checkpoint({"state_dict": {}})
+    model.overlap.update(torch.rand(1, len(model.channels), 8, 8), torch.ones(1, 2, 8, 8, dtype=torch.bool))
+    assert int(model.overlap.present.sum()) == 2
+
+
 def test_kept_maps_are_read_again(run, toys, tmp_path):
     for _ in range(2):
         model = module(toys, maps_folder=str(tmp_path / "maps"))
@@ -228,6 +386,13 @@ def test_spread_is_even_whoever_shares():
 
 def test_settings_that_cannot_be(toys):
     for changes, message in (
+        ({"strengths": (5.0, 2.0)}, r"strengths=\[5.0, 2.0\] must rise from above 0"),
+        ({"strengths": ()}, "must rise"),
+        ({"graded_codes": 1}, "graded_codes=1 must be at least 2"),
+        ({"graded_as": {"hat": "hat/cap"}}, r"graded_as: \['hat'\] are no attributes"),
+        ({"examples": {"-smile": Examples(seeds=(1, 2))}}, r"\['-smile'\] are named twice"),
+        ({"attributes": ["smile", "smile"]}, "named twice"),
+        ({"clip": "toyfaces-clip"}, "give either clip and descriptors, or scorer"),
         ({"top": 4}, "top=4 must be between 1 and ranked=3"),
         ({"scored": 3}, "positives=4 must be at least 2, and at most scored=3"),
         ({"kinds": ("conf",)}, "no such channels"),
@@ -274,7 +439,7 @@ trainer = Trainer(
 trainer.fit(model, datamodule=data)
 if trainer.is_global_zero:
     with open(f"{folder}/out.json", "w") as file:
-        json.dump({k: float(v) for k, v in trainer.callback_metrics.items()}, file)
+        json.dump({k: float(v) for k, v in trainer.callback_metrics.items() if "seconds" not in k}, file)
 """
 
 
