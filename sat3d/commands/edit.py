@@ -52,7 +52,7 @@ def main(
     from sat3d.methods import MaskEditor, load_editor
     from sat3d.visualization import edit_clip, edit_grid, to_uint8, views, write_clip, write_picture
 
-    wanted = generator or load_editor(editor).card["generator"]["name"]
+    wanted = generator or (load_editor(editor).card["generator"] or {}).get("name")
     if not wanted:
         raise ValueError("generator: the editor's card names none; give its name or file")
     net = load_generator(wanted)

@@ -92,6 +92,17 @@ class LabelledLatentDataModule(LightningDataModule):
         return self.coder.width
 
     @property
+    def code_width(self) -> int:
+        """D, the width of a code.
+
+        Raises:
+            RuntimeError: before `setup`.
+        """
+        if self._values is None:
+            raise RuntimeError("call prepare_data() and setup() before codes are asked for")
+        return int(self._codes.shape[-1])
+
+    @property
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Least and most value of each continuous attribute in the training rows: where −1 and 1 are."""
         return self.coder.ranges

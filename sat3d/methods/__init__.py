@@ -5,16 +5,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sat3d.methods.base import Editor, load_editor
+    from sat3d.methods.plugen import PluGeN, PluGeNEditor
     from sat3d.methods.sat3d import SAT3D, MaskEditor
+    from sat3d.methods.styleae import AutoencoderEditor, StyleAE
+    from sat3d.methods.styleflow import StyleFlow, StyleFlowEditor
     from sat3d.methods.stylespace import ChannelEditor, StyleSpaceDiscovery
 
-__all__ = ["SAT3D", "ChannelEditor", "Editor", "MaskEditor", "StyleSpaceDiscovery", "load_editor"]
+__all__ = [
+    "SAT3D",
+    "AutoencoderEditor",
+    "ChannelEditor",
+    "Editor",
+    "MaskEditor",
+    "PluGeN",
+    "PluGeNEditor",
+    "StyleAE",
+    "StyleFlow",
+    "StyleFlowEditor",
+    "StyleSpaceDiscovery",
+    "load_editor",
+]
 
 _HOME = {
     "Editor": "sat3d.methods.base",
     "load_editor": "sat3d.methods.base",
     "MaskEditor": "sat3d.methods.sat3d",
     "SAT3D": "sat3d.methods.sat3d",
+    "PluGeN": "sat3d.methods.plugen",
+    "PluGeNEditor": "sat3d.methods.plugen",
+    "AutoencoderEditor": "sat3d.methods.styleae",
+    "StyleAE": "sat3d.methods.styleae",
+    "StyleFlow": "sat3d.methods.styleflow",
+    "StyleFlowEditor": "sat3d.methods.styleflow",
     "ChannelEditor": "sat3d.methods.stylespace",
     "StyleSpaceDiscovery": "sat3d.methods.stylespace",
 }

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -98,7 +99,7 @@ class Editor(nn.Module, ABC):
 
     # On disk ----------------------------------------------------------------------------------------------------------
 
-    def describe(self, generator: Generator, **facts: Any) -> dict[str, Any]:
+    def describe(self, generator: Generator | None, **facts: Any) -> dict[str, Any]:
         """Return the card: what rebuilds the editor, the generator that it belongs to, and facts about its training."""
         return {
             "format": 1,
@@ -106,16 +107,16 @@ class Editor(nn.Module, ABC):
             "space": self.space,
             "attributes": list(self.attributes),
             "config": self.config(),
-            "generator": {"name": generator.name, "hash": generator.hash},
+            "generator": None if generator is None else {"name": generator.name, "hash": generator.hash},
             **facts,
         }
 
-    def save(self, folder: str | Path, generator: Generator, **facts: Any) -> Path:
+    def save(self, folder: str | Path, generator: Generator | None, **facts: Any) -> Path:
         """Write `editor.safetensors` and `card.json`; both appear whole or not at all.
 
         Args:
             folder: where they go; made if it is missing, replaced if it holds an editor.
-            generator: the generator that the editor was made for.
+            generator: the generator that the editor was made for; `None` where the codes came without one.
             facts: entries of the card, e.g. `method`, `training`, `metrics`.
 
         Raises:
@@ -140,8 +141,12 @@ class Editor(nn.Module, ABC):
         editor = cast(Self, _editor_class(str(card["editor"]))(**card["config"]))
         editor.load_state_dict(dict(tensors))
         editor.card = dict(card)
-        if generator is not None and generator.hash != card["generator"]["hash"]:
-            made_for = card["generator"]
+        made_for = card["generator"]
+        if generator is not None and made_for is None:
+            warnings.warn(
+                f"editor: made from codes that name no generator; nothing tells whether {generator.name} fits"
+            )
+        elif generator is not None and generator.hash != made_for["hash"]:
             raise ValueError(
                 f"editor: made for generator {made_for['name']!r} (hash {made_for['hash'][:12]}), not for "
                 f"{generator.name!r} (hash {generator.hash[:12]}); take that one, or train an editor on this"
@@ -167,7 +172,8 @@ def load_editor(path: str | Path, generator: Generator | None = None) -> Editor:
 
     Args:
         path: folder, one of its two files, or a checkpoint.
-        generator: the generator it shall edit; another one than it was made for is refused.
+        generator: the generator it shall edit; another one than it was made for is refused. An editor that was made
+            for none, from codes of unknown origin, is taken with a warning.
 
     Raises:
         FileNotFoundError: if a file is missing.

@@ -1,0 +1,106 @@
+"""What StyleFlow's flow is made of: moving norms, and the rate of change as a network that time and labels gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MovingNorm(nn.Module):
+    """Normalise by moving statistics, so that the density of a code does not depend on those beside it.
+
+    y = (x − μ) / √(σ² + ε), times a learnable scale, plus a learnable shift. μ and σ² move in `observe` only: the
+    average of all batches at first, then of the last ten or so.
+
+    Args:
+        width: D.
+        affine: learn scale and shift.
+        decay: weight of a batch in the moving averages.
+        eps: added to the variance.
+    """
+
+    mean: Tensor
+    var: Tensor
+    seen: Tensor
+
+    def __init__(self, width: int, affine: bool = True, decay: float = 0.1, eps: float = 1e-4) -> None:
+        super().__init__()
+        self.decay, self.eps = decay, eps
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("var", torch.ones(width))
+        self.register_buffer("seen", torch.tensor(0))
+        self.log_scale = nn.Parameter(torch.zeros(width), requires_grad=affine)
+        self.shift = nn.Parameter(torch.zeros(width), requires_grad=affine)
+
+    @torch.no_grad()
+    def observe(self, x: Float[Tensor, "b d"]) -> None:
+        """Move the statistics towards a batch's."""
+        self.seen += 1
+        weight = (1 / self.seen).clamp_min(self.decay).to(x)
+        self.mean.lerp_(x.mean(0), weight)
+        self.var.lerp_(x.var(0, correction=0), weight)
+
+    def log_slope(self) -> Float[Tensor, " d"]:
+        """Return log ∂y/∂x of each dimension."""
+        return self.log_scale - 0.5 * (self.var + self.eps).log()
+
+    def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Normalise."""
+        return (x - self.mean) * self.log_slope().exp() + self.shift
+
+    def inverse(self, y: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Undo it."""
+        return (y - self.shift) * (-self.log_slope()).exp() + self.mean
+
+
+class ConcatSquash(nn.Module):
+    """A linear layer that time and condition gate and shift: (W x + b) ⊙ σ(W_g [t, a] + b_g) + W_h [t, a]."""
+
+    def __init__(self, width: int, out: int, context: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, out)
+        self.gate = nn.Linear(context, out)
+        self.hyper = nn.Linear(context, out, bias=False)
+
+    def forward(self, x: Tensor, tangents: Tensor | None, context: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map points (B, D) and, where given, P tangents at each, (B, P, D)."""
+        gate = self.gate(context).sigmoid()
+        y = self.linear(x) * gate + self.hyper(context)
+        return y, None if tangents is None else tangents @ self.linear.weight.T * gate[:, None]
+
+
+class Dynamics(nn.Module):
+    """dy/dt = f(y, t, a): concat-squash layers with tanh between them.
+
+    Tangents are carried along, so J u costs as much as f again, and no graph within the graph.
+
+    Args:
+        width: D.
+        context: K, the number of labels.
+        hidden: widths of the hidden layers.
+    """
+
+    def __init__(self, width: int, context: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        sizes = [width, *hidden, width]
+        self.layers = nn.ModuleList(ConcatSquash(a, b, 1 + context) for a, b in pairwise(sizes))
+
+    def forward(
+        self,
+        t: Tensor,
+        y: Float[Tensor, "b d"],
+        labels: Float[Tensor, "b k"],
+        tangents: Float[Tensor, "b p d"] | None = None,
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b p d"] | None]:
+        """Return f (B, D) and (∂f/∂y) u for each tangent u, (B, P, D)."""
+        context = torch.cat([t.expand(len(y), 1), labels], dim=1)
+        for depth, layer in enumerate(self.layers):
+            if depth:
+                y = y.tanh()
+                tangents = None if tangents is None else tangents * (1 - y.square())[:, None]
+            y, tangents = layer(y, tangents, context)
+        return y, tangents
