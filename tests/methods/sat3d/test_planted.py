@@ -10,7 +10,7 @@ from sat3d.data import codes as data_codes
 from sat3d.generators import Generator, Rendering, StyleLayer, StyleSpace
 from sat3d.methods import SAT3D
 from sat3d.methods.sat3d import Background, module
-from sat3d.perception import Scorer
+from sat3d.perception import Scorer, scorers
 
 # Channels 0-1 paint the top left patch, 2-3 the top right one, 4 the bottom left; 5-7 paint the bottom right patch,
 # which is background.
@@ -60,7 +60,7 @@ def planted(monkeypatch):
     generator = Planted().freeze()
     for home in (module, data_codes):
         monkeypatch.setattr(home, "load_generator", lambda name: generator)
-    monkeypatch.setattr(module, "load_observer", lambda name: Pooled().freeze())
+    monkeypatch.setattr(scorers, "load_observer", lambda name: Pooled().freeze())
     return generator
 
 
