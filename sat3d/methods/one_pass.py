@@ -131,8 +131,8 @@ class OnePass(LightningModule):
         """
         basis = self.basis()
         for key, value in checkpoint.get("basis", {}).items():
-            if value != basis[key]:
-                raise ValueError(f"checkpoint: its statistics are of {key}={value}, not of {basis[key]}")
+            if value != basis.get(key):
+                raise ValueError(f"checkpoint: its statistics are of {key}={value}, not of {basis.get(key)}")
         if self.global_rank:
             state = checkpoint["state_dict"]
             names = tuple(f"{name}." for name, _ in self._statistics())
