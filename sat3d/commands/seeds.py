@@ -65,6 +65,21 @@ def device_of(name: str) -> torch.device:
         ) from error
 
 
+def ws_of(
+    generator: Generator,
+    seeds: Sequence[int],
+    truncation: float,
+    cutoff: int | None = None,
+    condition: Tensor | None = None,
+) -> Tensor:
+    """Return the ws of seeds, (B, num_ws, D); `condition` is one for all of them, (1, c_dim)."""
+    from sat3d.generators.sampling import SEEDS, CodeStream
+
+    z = CodeStream(0, generator.z_dim, stream=SEEDS).z(list(seeds)).to(generator.device)
+    c = None if condition is None else condition.expand(len(z), -1)
+    return generator.map(z, c, truncation, cutoff)
+
+
 def styles_of(
     generator: Generator,
     seeds: Sequence[int],
@@ -72,12 +87,8 @@ def styles_of(
     cutoff: int | None = None,
     condition: Tensor | None = None,
 ) -> Tensor:
-    """Return the styles of seeds, (B, C); `condition` is one for all of them, (1, c_dim)."""
-    from sat3d.generators.sampling import SEEDS, CodeStream
-
-    z = CodeStream(0, generator.z_dim, stream=SEEDS).z(list(seeds)).to(generator.device)
-    c = None if condition is None else condition.expand(len(z), -1)
-    return generator.styles(generator.map(z, c, truncation, cutoff))
+    """Return the styles of seeds, (B, C); arguments as for `ws_of`."""
+    return generator.styles(ws_of(generator, seeds, truncation, cutoff, condition))
 
 
 def condition_of(generator: Generator, label: int | None) -> Tensor | None:

@@ -8,7 +8,9 @@ from PIL import Image
 
 from sat3d.commands.edit import main
 from sat3d.generators import load_generator, save_generator, tiny_generator
-from sat3d.methods import ChannelEditor, MaskEditor
+from sat3d.generators.sampling import SEEDS, CodeStream
+from sat3d.methods import AutoencoderEditor, ChannelEditor, MaskEditor
+from sat3d.visualization import to_uint8, views
 
 
 @pytest.fixture
@@ -73,3 +75,15 @@ def test_verbs_do_not_import_torch_for_their_help():
         "assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_editors_of_w_move_w(toys, tmp_path):
+    net = load_generator(toys.generator)
+    net.name = toys.generator
+    tool = AutoencoderEditor({"smile": {"value": [0]}}, net.w_dim)
+    folder, out = str(tool.save(tmp_path / "editor", net)), tmp_path / "out"
+    main(folder, 3, "smile", strength=2.0, out=str(out), frames=0)
+    ws = net.map(CodeStream(0, net.z_dim, stream=SEEDS).z([3]))
+    shown = views(net, net.styles(tool.edit(ws, "smile", 2.0)), net.cameras.frontal())[0, 0]
+    assert np.abs(picture(out, "edit") - to_uint8(shown).astype(int)).max() <= 1
+    assert np.abs(picture(out, "edit") - picture(out, "source")).max() > 1
