@@ -150,6 +150,8 @@ class PluGeN(LabelledMethod):
         >>> module.editor().set_value(ws, "smile", 1.0)
     """
 
+    sigma: Tensor
+
     def __init__(
         self,
         generator: str | None = None,
@@ -176,17 +178,18 @@ class PluGeN(LabelledMethod):
         """Make the flow."""
         hp = self.hparams
         self.flow = NICE(code_width, hp["hidden"], hp["couplings"], hp["depth"], hp["scale"])
+        # In the checkpoint, so that a loss told of it later is the one of its epoch.
+        self.register_buffer("sigma", torch.tensor(hp["sigma_start"]))
         self.blank_editor()  # layers and columns are checked before the training
 
-    @property
-    def sigma(self) -> float:
-        """Width of the labels' Gaussians in the present epoch."""
+    def on_train_epoch_start(self) -> None:
+        """Narrow the labels' Gaussians."""
         hp = self.hparams
-        return float(max(hp["sigma_floor"], hp["sigma_start"] * hp["sigma_decay"] ** self.current_epoch))
+        self.sigma.fill_(max(hp["sigma_floor"], hp["sigma_start"] * hp["sigma_decay"] ** self.current_epoch))
 
     def losses(self, batch: LatentBatch, random: torch.Generator) -> dict[str, Tensor]:
         """Return the negative log likelihood, nats."""
-        return {"nll": -self.flow.log_prob(batch.codes, batch.labels, self.sigma).mean()}
+        return {"nll": -self.flow.log_prob(batch.codes, batch.labels, float(self.sigma)).mean()}
 
     def read_labels(self, codes: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
         """Return c."""

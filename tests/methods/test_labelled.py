@@ -14,7 +14,7 @@ from tests.methods.planted import COLUMNS, WIDTH, Losses, PlantedCodes, samples,
 pytest.importorskip("torchdiffeq")
 
 MAKE = {
-    "plugen": lambda **kw: PluGeN(hidden=16, lr=1e-3, **kw),
+    "plugen": lambda **kw: PluGeN(hidden=16, lr=1e-3, sigma_decay=0.7, **kw),
     "styleflow": lambda **kw: StyleFlow(hidden=(16,), regressor=(16,), tolerance=1e-3, **kw),
 }
 SIZED = {"columns": COLUMNS, "code_width": WIDTH}
@@ -38,12 +38,12 @@ def test_strength_zero_is_bitwise_and_per_code(name):
 @both
 def test_checkpoint_and_export_open_as_the_same_editor(name, tmp_path):
     module = MAKE[name]()
-    run = trainer(tmp_path, max_epochs=1)
+    run = trainer(tmp_path, max_epochs=2)
     run.fit(module, datamodule=small())
     run.save_checkpoint(tmp_path / "last.ckpt")
     card = json.loads((tmp_path / "editor" / "card.json").read_text())
     assert card["generator"] is None and card["method"] == type(module).__name__
-    assert card["training"]["columns"] == COLUMNS and card["training"]["steps"] == 4
+    assert card["training"]["columns"] == COLUMNS and card["training"]["steps"] == 8
     assert {"val/loss", "val/label_error", "val/label_error/smile", "val/label_error/hat"} <= card["metrics"].keys()
     w, labels = samples(5, 3)
     wanted = module.editor().edit(w, ["smile", "hat/no"], 0.8, values=labels)
