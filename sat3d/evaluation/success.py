@@ -6,174 +6,242 @@ probability, from a camera of its own. The judge, which trained and tuned nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor
-from sat3d.methods.sweeps import Tail, dependency_columns
+from sat3d.methods.sweeps import Tail, dependency_columns, tail_of
 from sat3d.metrics import picture_errors
 from sat3d.ops.camera import Camera
 from sat3d.perception import Scorer
 from sat3d.perception.identity import IdentityEmbedder
 
 MEASURES = ("psnr", "ssim", "rmse", "mse", "identity", "others")
+GRID = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+
+Probability = Callable[[Int[Tensor, " n"], Float[Tensor, " n"]], Float[Tensor, " n"]]
+"""Rows among the codes, and a strength for each → probability of the target."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Name one edit: what the editor calls the attribute, which way it goes, and where scorers read it.
+    """Name one edit of some codes.
 
     Args:
-        name: of the task, such as `glasses off`.
-        attribute: the editor's.
+        attribute: the scorers'.
+        target: what the editor calls it: the attribute's name, or `attribute/class`.
         direction: 1 or −1, the sign of the strengths.
         column: of labeller and judge, by name; with a minus before it the low end is the target.
+        rows: which of the codes, (N,).
     """
 
-    name: str
     attribute: str
+    target: str
     direction: float
     column: str
+    rows: Int[Tensor, " n"]
 
 
-@dataclass(frozen=True)
-class Successes:
-    """Hold what became of B codes.
+def opposite_tasks(
+    scorer: Scorer, log_odds: Float[Tensor, "b p"], attributes: Sequence[str], seed: int = 0
+) -> list[Task]:
+    """Ask of every code for what it does not show: the other side of one half, or another class.
 
     Args:
-        strength: at which they were judged, (B,).
-        reached: whether the labeller saw the wanted probability there, (B,).
-        success: whether the judge sees the target in the mean over the other cameras, (B,).
-        measures: by name (`MEASURES`), mean over the other cameras, (B,): PSNR, SSIM, RMSE and MSE to the unedited
-            pictures; distance 1 − cosine of identities; mean change of the judge's other columns, in their σ.
+        scorer: the labeller.
+        log_odds: what it reads from the unedited codes.
+        attributes: which, of the scorer's.
+        seed: of the draw among the other classes; a code's draw depends on nothing but this and its row.
+
+    Raises:
+        ValueError: for attributes that are not scored, or by several groups of descriptors.
     """
+    tasks: list[Task] = []
+    for name in attributes:
+        groups = scorer.slices.get(name, ())
+        if len(groups) != 1:
+            raise ValueError(
+                f"attributes: {name!r} must be one group of columns; scored are {', '.join(scorer.attributes)}"
+            )
+        columns = range(groups[0].start, groups[0].stop)
+        if len(columns) == 1:
+            high = log_odds[:, columns[0]] > 0
+            tasks += [Task(name, name, 1.0, name, _rows(~high)), Task(name, name, -1.0, f"-{name}", _rows(high))]
+            continue
+        shown = log_odds[:, columns.start : columns.stop].argmax(1).cpu()
+        draw = np.random.default_rng([seed, scorer.attributes.index(name)])
+        other = torch.from_numpy(draw.integers(len(columns) - 1, size=len(shown)))
+        wanted = other + (other >= shown)
+        for k, column in enumerate(columns):
+            label = scorer.columns[column]
+            tasks.append(Task(name, label, 1.0, label, _rows(wanted == k)))
+    return [task for task in tasks if len(task.rows)]
 
-    strength: Tensor
-    reached: Tensor
-    success: Tensor
-    measures: dict[str, Tensor]
 
-
-Edit = Callable[[float | Tensor], Tensor]
-"""Strength, one or one for each code, → edited styles (B, C)."""
-
-
-def edits_of(editor: Editor, codes: CodeBatch, attribute: str, generator: Generator) -> Edit:
-    """Return how an editor of w or of s changes codes, as styles."""
-
-    def edit(strength: float | Tensor) -> Tensor:
-        if editor.space == "s":
-            return editor.edit(codes.styles, attribute, strength)
-        return generator.styles(editor.edit(codes.ws, attribute, strength))
-
-    return edit
+def _rows(chosen: Bool[Tensor, " b"]) -> Int[Tensor, " n"]:
+    return chosen.nonzero()[:, 0].cpu()
 
 
 @torch.no_grad()
 def search_strength(
-    edit: Edit,
-    probability: Callable[[Tensor], Float[Tensor, " b"]],
-    grid: Sequence[float],
-    wanted: float = 0.8,
-    halvings: int = 4,
-) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
+    probability: Probability, count: int, grid: Sequence[float], wanted: float = 0.8, halvings: int = 4
+) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
     """Return the least strength at which each code's probability reaches what is wanted.
 
-    The grid is passed upwards; between the first strength that suffices and the one before, the interval is halved a
-    few times. Codes that never get there are given the strength of the grid at which they came nearest.
+    The grid is passed upwards, by codes that are not there yet; between the first strength that suffices and the one
+    before, the interval is halved a few times. Codes that never get there are given the strength of the grid at which
+    they came nearest.
 
     Args:
-        edit: strength → styles.
-        probability: of the target in the pictures of some styles, (B,).
+        probability: of the target, for some rows and strengths.
+        count: rows.
         grid: strengths, rising in size from above 0; all of one sign.
         wanted: probability.
         halvings: steps of refinement.
 
     Returns:
-        strengths, and whether the wanted probability was reached, each (B,).
+        strengths, and whether the wanted probability was reached, each (N,), on the CPU.
     """
-    found = torch.stack([probability(edit(strength)) for strength in grid])  # (D, B)
-    strengths = torch.tensor([0.0, *grid], device=found.device)
-    enough = found >= wanted
-    reached, first = enough.any(0), enough.float().argmax(0)
-    best = strengths[1:][found.argmax(0)]
-    low, high = strengths[first], strengths[first + 1]
-    for _ in range(halvings):
-        middle = (low + high) / 2
-        there = probability(edit(torch.where(reached, middle, best))) >= wanted
-        low, high = torch.where(there, low, middle), torch.where(there, middle, high)
-    return torch.where(reached, high, best), reached
+    low, high, best = torch.zeros(count), torch.zeros(count), torch.full((count,), -1.0)
+    reached, rows, last = torch.zeros(count, dtype=torch.bool), torch.arange(count), 0.0
+    for strength in grid:
+        if not len(rows):
+            break
+        found = probability(rows, torch.full((len(rows),), strength)).cpu()
+        there, nearer = found >= wanted, found > best[rows]
+        low[rows[there]], high[rows[there]], reached[rows[there]] = last, strength, True
+        high[rows[~there & nearer]] = strength
+        best[rows] = best[rows].maximum(found)
+        rows, last = rows[~there], strength
+    rows = reached.nonzero()[:, 0]
+    for _ in range(halvings if len(rows) else 0):
+        middle = (low[rows] + high[rows]) / 2
+        there = probability(rows, middle).cpu() >= wanted
+        low[rows], high[rows] = torch.where(there, low[rows], middle), torch.where(there, middle, high[rows])
+    return high, reached
 
 
-@torch.no_grad()
-def grade_successes(
-    edit: Edit,
-    codes: CodeBatch,
-    generator: Generator,
-    labeller: tuple[Scorer, Tail],
-    judge: tuple[Scorer, Tail],
-    std: Float[Tensor, " p"],
-    cameras: Camera | None,
-    grid: Sequence[float],
-    wanted: float = 0.8,
-    identity: IdentityEmbedder | None = None,
-) -> Successes:
+class SuccessProtocol:
     """Edit codes as strongly as they need, and let the judge decide.
 
     Args:
-        edit: strength → styles.
-        codes: which; their own cameras are the labeller's.
-        generator: shows them.
-        labeller: chooses strengths, and where it reads the target.
-        judge: decides, and where it reads the target.
-        std: population σ of the judge's log-odds, (P,).
+        generator: shows the codes.
+        codes: B of them; their own cameras are the labeller's.
+        labeller: chooses strengths.
+        judge: decides, and has not been used for anything else.
         cameras: the judge's, V of them; `None` for a 2-D generator, whose only view serves both.
+        identity: tells how far identities moved; left out if not given.
         grid: see `search_strength`.
         wanted: see `search_strength`.
-        identity: tells how far identities moved; left out if not given.
+        halvings: see `search_strength`.
+        chunk: pictures made at a time.
+
+    Attributes:
+        log_odds: what the labeller reads from the unedited codes, (B, P).
+        std: σ of the judge's log-odds over the unedited codes and all cameras, (P,).
     """
-    reader, tail = labeller
 
-    def probability(styles: Tensor) -> Tensor:
-        odds = reader.log_odds(generator.synthesize(styles, camera=codes.camera).image)[:, tail.column]
-        return (tail.sign * odds).sigmoid()
+    @torch.no_grad()
+    def __init__(
+        self,
+        generator: Generator,
+        codes: CodeBatch,
+        labeller: Scorer,
+        judge: Scorer,
+        cameras: Camera | None,
+        identity: IdentityEmbedder | None = None,
+        grid: Sequence[float] = GRID,
+        wanted: float = 0.8,
+        halvings: int = 4,
+        chunk: int = 25,
+    ) -> None:
+        self.generator, self.codes, self.labeller, self.judge = generator, codes, labeller, judge
+        self.identity, self.grid, self.wanted, self.halvings = identity, tuple(grid), wanted, halvings
+        self.chunk = chunk
+        everything = torch.arange(len(codes))
+        self.views = [None] if cameras is None else [cameras[v] for v in range(len(cameras))]
+        self.log_odds = torch.cat([labeller.log_odds(x) for _, x in self._pictures(codes.styles, everything)])
+        self.before = [
+            torch.cat([image for _, image in self._pictures(codes.styles, everything, v)])
+            for v in range(len(self.views))
+        ]
+        self.read = [torch.cat([judge.log_odds(x) for x in images.split(chunk)]) for images in self.before]
+        self.std = torch.cat(self.read).std(0, correction=0).clamp_min(1e-6)
 
-    strength, reached = search_strength(edit, probability, grid, wanted)
-    return judged(edit(strength), codes, generator, judge, std, cameras, strength, reached, identity)
+    @torch.no_grad()
+    def grade(self, editor: Editor, task: Task, values: Float[Tensor, "b k"] | None = None) -> list[dict[str, float]]:
+        """Return what became of the codes of a task.
 
+        Args:
+            editor: of w or of s.
+            task: what is asked for.
+            values: labels of all B codes, for editors that condition on them.
 
-@torch.no_grad()
-def judged(
-    styles: Float[Tensor, "b c"],
-    codes: CodeBatch,
-    generator: Generator,
-    judge: tuple[Scorer, Tail],
-    std: Float[Tensor, " p"],
-    cameras: Camera | None,
-    strength: Tensor,
-    reached: Tensor,
-    identity: IdentityEmbedder | None = None,
-) -> Successes:
-    """Compare edited with unedited codes from the judge's cameras; see `grade_successes`."""
-    grader, tail = judge
-    columns = dependency_columns(grader, tail.column)
-    seen: dict[str, list[Tensor]] = {name: [] for name in ("success", *MEASURES)}
-    for v in range(1 if cameras is None else len(cameras)):
-        camera = None if cameras is None else cameras[v].expand(len(codes))
-        before, after = (generator.synthesize(s, camera=camera).image for s in (codes.styles, styles))
-        old, new = grader.log_odds(before), grader.log_odds(after)
-        seen["success"].append((tail.sign * new[:, tail.column]).sigmoid())
-        for name, value in picture_errors(after, before)._asdict().items():
-            seen[name].append(value)
-        moved = ((new - old).abs() / std.clamp_min(1e-6))[:, columns[1:]]
-        seen["others"].append(moved.mean(1))
-        if identity is not None:
-            seen["identity"].append(1 - identity.similarity(before, after))
-    means = {name: torch.stack(values).mean(0) for name, values in seen.items() if values}
-    return Successes(strength, reached, means.pop("success") > 0.5, means)
+        Returns:
+            for each row: `code`, its number in the stream; `strength`; `reached`, whether the labeller saw the wanted
+            probability; `success`, whether the judge sees the target in the mean over its cameras; and means over
+            these cameras of PSNR, SSIM, RMSE and MSE to the unedited pictures, of 1 − cosine of identities, and of the
+            change of the judge's other columns, in their σ (`MEASURES`).
+        """
+        tail = tail_of(self.labeller, task.column)
+
+        def probability(rows: Tensor, strengths: Tensor) -> Tensor:
+            mine = task.rows[rows]
+            styles = self._edited(editor, task, mine, strengths, values)
+            odds = torch.cat([self.labeller.log_odds(x)[:, tail.column] for _, x in self._pictures(styles, mine)])
+            return (tail.sign * odds).sigmoid()
+
+        strength, reached = search_strength(probability, len(task.rows), self.grid, self.wanted, self.halvings)
+        styles = self._edited(editor, task, task.rows, strength, values)
+        found = self._judged(styles, task.rows, tail_of(self.judge, task.column))
+        found |= {"strength": strength, "reached": reached, "code": self.codes.index[task.rows]}
+        return [{name: float(column[i]) for name, column in found.items()} for i in range(len(task.rows))]
+
+    def shown(
+        self, editor: Editor, task: Task, rows: Int[Tensor, " n"], strength: float, view: int, values: Tensor | None
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Return pictures of some of the codes, edited with one strength, from one of the judge's cameras."""
+        styles = self._edited(editor, task, rows, torch.full((len(rows),), strength), values)
+        return torch.cat([image for _, image in self._pictures(styles, rows, view)])
+
+    def _edited(self, editor: Editor, task: Task, rows: Tensor, strengths: Tensor, values: Tensor | None) -> Tensor:
+        signed = task.direction * strengths
+        if editor.space == "s":
+            return editor.edit(self.codes.styles[rows], task.target, signed)
+        known = None if values is None else values[rows]
+        return self.generator.styles(editor.edit(self.codes.ws[rows], task.target, signed, values=known))
+
+    def _pictures(self, styles: Tensor, rows: Tensor, view: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield rows and their pictures, from their own cameras or one of the judge's."""
+        own = self.codes.camera
+        for part, some in zip(styles.split(self.chunk), rows.split(self.chunk), strict=True):
+            camera = own[some] if own is not None and view is None else None
+            if view is not None and (judged := self.views[view]) is not None:
+                camera = judged.expand(len(some))
+            yield some, self.generator.synthesize(part, camera=camera).image
+
+    def _judged(self, styles: Tensor, rows: Tensor, tail: Tail) -> dict[str, Tensor]:
+        columns = dependency_columns(self.judge, tail.column)[1:]
+        seen: dict[str, list[Tensor]] = {}
+        for v in range(len(self.views)):
+            parts: dict[str, list[Tensor]] = {}
+            for some, after in self._pictures(styles, rows, v):
+                before, new = self.before[v][some], self.judge.log_odds(after)
+                moved = ((new - self.read[v][some]).abs() / self.std)[:, columns].mean(1)
+                told = picture_errors(after, before)._asdict()
+                told |= {"success": (tail.sign * new[:, tail.column]).sigmoid(), "others": moved}
+                if self.identity is not None:
+                    told["identity"] = 1 - self.identity.similarity(before, after)
+                for name, value in told.items():
+                    parts.setdefault(name, []).append(value)
+            for name, values in parts.items():
+                seen.setdefault(name, []).append(torch.cat(values))
+        means: dict[str, Tensor] = {name: torch.stack(values).mean(0) for name, values in seen.items()}
+        return means | {"success": (means["success"] > 0.5).float()}

@@ -3,59 +3,132 @@
 import pytest
 import torch
 
-from sat3d.evaluation.success import edits_of, grade_successes, judged, search_strength
+from sat3d.evaluation import SuccessProtocol, opposite_tasks
+from sat3d.evaluation.success import Task, search_strength
 from sat3d.generators.batches import CodeBatch
-from sat3d.methods.sweeps import Tail
+from sat3d.methods.base import Editor
 from tests.methods.test_sweeps import Line, Plain, Reads
 
+SMILE_UP = {"attribute": "smile", "target": "smile", "direction": 1.0, "column": "smile"}
 
-def batch(smile):
-    s = torch.stack([torch.tensor(smile), torch.zeros(len(smile)), torch.zeros(len(smile))], dim=1)
-    return CodeBatch(torch.arange(len(s)), s, s[:, None], s, None)
+
+def batch(smile, hat=None):
+    s = torch.stack([torch.tensor(smile), torch.zeros(len(smile)), torch.tensor(hat or [0.0] * len(smile))], dim=1)
+    return CodeBatch(torch.arange(len(s)) + 70, s, s[:, None], s, None)
 
 
 def logit(p):
     return float(torch.tensor(p).logit())
 
 
+def protocol(codes, **settings):
+    return SuccessProtocol(Plain(), codes, Reads(), Reads(), None, grid=(1.0, 2.0, 4.0, 8.0), **settings)
+
+
 def test_finds_the_least_strength_that_suffices():
     start = torch.tensor([-2.0, 0.0, 1.0, 9.0, -30.0])
-    strength, reached = search_strength(lambda d: start + d, torch.sigmoid, (1.0, 2.0, 4.0, 8.0), 0.8, halvings=20)
-    needed = logit(0.8) - start
+    asked = []
+
+    def probability(rows, strengths):
+        asked.append(rows.tolist())
+        return (start[rows] + strengths).sigmoid()
+
+    strength, reached = search_strength(probability, 5, (1.0, 2.0, 4.0, 8.0), 0.8, halvings=20)
     assert reached.tolist() == [True, True, True, True, False]
-    torch.testing.assert_close(strength[:3], needed[:3], atol=1e-3, rtol=0)
+    torch.testing.assert_close(strength[:3], logit(0.8) - start[:3], atol=1e-3, rtol=0)
     assert strength[3] < 1e-3 and strength[4] == 8.0  # was there from the start; came nearest at the end
+    assert asked[:4] == [[0, 1, 2, 3, 4], [0, 1, 4], [0, 4], [4]]  # who is there is not asked again
+    assert all(rows == [0, 1, 2, 3] for rows in asked[4:])
 
 
 def test_codes_that_turn_back_are_judged_where_they_came_nearest():
-    strength, reached = search_strength(
-        lambda d: torch.tensor([d]), lambda x: 0.7 - (x - 2).abs() / 10, (1.0, 2.0, 4.0)
-    )
+    strength, reached = search_strength(lambda _, d: 0.7 - (d - 2).abs() / 10, 1, (1.0, 2.0, 4.0))
     assert strength.tolist() == [2.0] and not reached.any()
 
 
-def test_the_judge_decides_and_everything_else_is_measured():
-    codes = batch([-1.0, 0.5])
-    edit = edits_of(Line(("smile",)), codes, "smile", Plain())
-    std = torch.tensor([2.0, 1.0, 1.0, 1.0])
-    place = Tail(0, 1.0)
-    found = grade_successes(edit, codes, Plain(), (Reads(), place), (Reads(), place), std, None, (1.0, 2.0, 4.0), 0.8)
-    needed = logit(0.8) - torch.tensor([-1.0, 0.5])
-    torch.testing.assert_close(found.strength, needed, atol=0.15, rtol=0)
-    assert found.success.all() and found.reached.all()
-    # age moves by −0.25, both classes of the hat by 1 log-odd for each unit of strength
-    torch.testing.assert_close(found.measures["others"], found.strength * (0.25 + 1 + 1) / 3)
-    before, after = codes.styles.clamp(-1, 1) / 2, edit(found.strength).clamp(-1, 1) / 2
-    mse = (after - before).square().mean(1)
-    torch.testing.assert_close(found.measures["mse"], mse)
-    torch.testing.assert_close(found.measures["rmse"], mse.sqrt())
-    torch.testing.assert_close(found.measures["psnr"], 10 * (1 / mse).log10())
-    assert found.measures["ssim"].shape == (2,) and "identity" not in found.measures
+def test_asks_for_what_a_code_does_not_show():
+    codes = batch([-1.0, 0.5, -3.0, 2.0], hat=[1.0, -1.0, 1.0, -1.0])
+    tasks = opposite_tasks(Reads(), Reads().log_odds(Plain().synthesize(codes.styles).image), ("smile", "hat"))
+    assert [(t.target, t.direction, t.column, t.rows.tolist()) for t in tasks] == [
+        ("smile", 1.0, "smile", [0, 2]),
+        ("smile", -1.0, "-smile", [1, 3]),
+        ("hat/no", 1.0, "hat/no", [1, 3]),
+        ("hat/yes", 1.0, "hat/yes", [0, 2]),
+    ]
 
 
-@pytest.mark.parametrize("sign, success", [(1.0, [False, True]), (-1.0, [True, False])])
-def test_success_is_the_judges_side_of_one_half(sign, success):
-    codes = batch([-0.1, 0.1])
-    none = torch.zeros(2)
-    found = judged(codes.styles, codes, Plain(), (Reads(), Tail(0, sign)), torch.ones(4), None, none, none.bool())
-    assert found.success.tolist() == success and found.measures["mse"].tolist() == [0.0, 0.0]
+def test_draws_the_other_class_by_row_alone():
+    class Four(Reads):
+        def __init__(self):
+            super().__init__()
+            self.attributes, self.slices = ("hat",), {"hat": [slice(0, 4)]}
+            self.columns = tuple(f"hat/{k}" for k in "abcd")
+
+    odds = torch.nn.functional.one_hot(torch.arange(200) % 4, 4).float()
+    drawn = {}
+    for task in opposite_tasks(Four(), odds, ["hat"], seed=3):
+        drawn |= dict.fromkeys(task.rows.tolist(), task.target)
+    assert len(drawn) == 200 and len(set(drawn.values())) == 4
+    assert all(target != f"hat/{'abcd'[row % 4]}" for row, target in drawn.items())
+    fewer = opposite_tasks(Four(), odds[:50], ["hat"], seed=3)
+    assert all(drawn[row] == task.target for task in fewer for row in task.rows.tolist())
+
+
+def test_refuses_what_is_not_scored_by_one_group():
+    with pytest.raises(ValueError, match=r"attributes: 'nose'.*smile, age, hat"):
+        opposite_tasks(Reads(), torch.zeros(1, 4), ["nose"])
+
+
+@pytest.mark.parametrize("chunk", [1, 25])
+def test_the_judge_decides_and_everything_else_is_measured(chunk):
+    codes = batch([-1.0, 0.5, 3.0])
+    graded = protocol(codes, chunk=chunk).grade(Line(("smile",)), Task(**SMILE_UP, rows=torch.tensor([0, 1])))
+    assert [row["code"] for row in graded] == [70, 71]
+    std = torch.tensor([-1.0, 0.5, 3.0]).std(correction=0)
+    assert protocol(codes).std[0] == pytest.approx(float(std))
+    for row, smile in zip(graded, (-1.0, 0.5), strict=True):
+        assert row["success"] == row["reached"] == 1.0
+        assert row["strength"] == pytest.approx(logit(0.8) - smile, abs=0.15)
+        colour = torch.tensor([smile, 0.0, 0.0])
+        after = colour + row["strength"] * torch.tensor([1.0, -0.25, 0.5])
+        mse = float(((after.clamp(-1, 1) - colour.clamp(-1, 1)) / 2).square().mean())
+        assert row["mse"] == pytest.approx(mse) and row["rmse"] == pytest.approx(mse**0.5)
+        assert row["psnr"] == pytest.approx(10 * torch.tensor(1 / mse).log10().item(), rel=1e-5)
+        assert "identity" not in row and row["ssim"] < 1
+
+
+def test_others_are_told_in_the_judges_sigma():
+    codes = batch([-1.0, 1.0], hat=[2.0, -2.0])
+    (row,) = protocol(codes).grade(Line(("smile",)), Task(**SMILE_UP, rows=torch.tensor([0])))
+    std = protocol(codes).std
+    assert std[2:].tolist() == [4.0, 4.0] and std[1] == pytest.approx(1e-6)  # no code differs in age
+    # the hat's log-odds move by 1 for each unit of strength, the age by −0.25
+    wanted = (0.25 / 1e-6 + 1 / 4 + 1 / 4) * row["strength"] / 3
+    assert row["others"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_success_is_the_judges_side_of_one_half():
+    class Still(Editor):
+        def _edit(self, codes, attributes, strength, reference, values):
+            return codes.clone()
+
+    codes = batch([-0.1, 0.1, -2.0])
+    everyone = torch.arange(3)
+    up = protocol(codes).grade(Still(("smile",)), Task(**SMILE_UP, rows=everyone))
+    down = protocol(codes).grade(Still(("smile",)), Task("smile", "smile", -1.0, "-smile", everyone))
+    assert [row["success"] for row in up] == [0, 1, 0] and [row["success"] for row in down] == [1, 0, 1]
+    assert [row["reached"] for row in down] == [0, 0, 1] and up[0]["mse"] == 0
+
+
+def test_labels_are_handed_to_editors_of_w():
+    class Asks(Editor):
+        space = "w"
+
+        def _edit(self, codes, attributes, strength, reference, values):
+            assert values.shape == (len(codes), 2)
+            return codes + strength * values[:, :1, None]
+
+    codes = batch([-1.0, -1.0])
+    values = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
+    graded = protocol(codes, halvings=12).grade(Asks(("smile",)), Task(**SMILE_UP, rows=torch.tensor([1])), values)
+    assert graded[0]["strength"] == pytest.approx((logit(0.8) + 1) / 2, abs=1e-3)

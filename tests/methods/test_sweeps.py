@@ -13,6 +13,9 @@ from sat3d.perception import Scorer
 class Plain(Generator):
     """Its picture is its style."""
 
+    def styles(self, ws):
+        return ws[:, 0]
+
     def synthesize(self, s, camera=None, **_):
         return Rendering(s[:, :3, None, None].expand(-1, -1, 12, 12))
 

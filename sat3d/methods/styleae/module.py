@@ -36,6 +36,8 @@ class StyleAE(LabelledMethod):
         hidden: widths of the encoder's hidden layers; `null` takes three of D, as the released code.
         slope: initial PReLU slope of the encoder.
         reconstruction: `picture` or `code`. The second needs no generator and is far cheaper.
+        code_steps: first steps, in which the reconstruction is measured on codes in any case: a cheap start for the
+            dear loss on pictures. The paper has none; its released code offers a start without labels.
         decode: with pictures but without a generator: dotted path of what makes pictures of codes, or, with
             `decode_args`, of what builds it. What it names is imported and run.
         decode_args: keyword arguments of the builder.
@@ -68,6 +70,7 @@ class StyleAE(LabelledMethod):
         hidden: list[int] | None = None,
         slope: float = SLOPE,
         reconstruction: Literal["picture", "code"] = "picture",
+        code_steps: int = 0,
         decode: str | None = None,
         decode_args: dict[str, Any] | None = None,
         label_weight: float = 0.3,
@@ -85,6 +88,8 @@ class StyleAE(LabelledMethod):
             raise ValueError("reconstruction='picture': give generator, or decode where the codes are no generator's")
         if not 0 <= label_weight <= 1 or not 0 <= ramp <= 1:
             raise ValueError(f"label_weight={label_weight} and ramp={ramp} must be between 0 and 1")
+        if code_steps < 0:
+            raise ValueError(f"code_steps={code_steps} must be 0 or more")
         super().__init__(locals())
         self._decode = None if decode is None else [_built(decode, decode_args)]  # in a list: no part of the module
         self.targets = Targets(self._show, max_bytes)
@@ -110,7 +115,7 @@ class StyleAE(LabelledMethod):
         weight = label_weight(self._progress(), hp["label_weight"], hp["ramp"])
         k = label_width(hp["columns"])
         terms = {"labels": weight * label_loss(z[:, :k], batch.labels, hp["label_loss"])}
-        if hp["reconstruction"] == "code":
+        if hp["reconstruction"] == "code" or (self.training and self.global_step < hp["code_steps"]):
             terms["reconstruction"] = (1 - weight) * code_loss(made, batch.codes)
             return terms
         wanted = self.targets(batch) if self.training else self._show(batch, batch.codes)

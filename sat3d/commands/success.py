@@ -1,0 +1,162 @@
+"""`success`: editors of labelled codes, each edit as strong as its code needs, decided by the judge in other views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+
+import yaml
+from jsonargparse import ArgumentError
+
+from sat3d.commands.seeds import device_of, writable
+
+if TYPE_CHECKING:
+    from sat3d.data import LabelledLatentDataModule, SampledLatents
+
+
+def main(
+    runs: list[str],
+    names: list[str] | None = None,
+    attributes: list[str] | None = None,
+    split: Literal["val", "test"] = "test",
+    count: int = 100,
+    judge: str = "toyfaces-judge",
+    identity: str | None = "toyfaces-identity",
+    wanted: float = 0.8,
+    strengths: list[float] = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0],  # noqa: B006 - never changed
+    yaws: list[float] = [-0.3, 0.0, 0.3],  # noqa: B006 - never changed
+    examples: int = 3,
+    seed: int = 0,
+    device: str = "cpu",
+    out: str = "runs/success",
+) -> None:
+    """Ask every held-out code for what it does not show, and tell how often an edit succeeds and what else it changes.
+
+    The labeller that labelled the training codes sets each edit's strength: the least at which it sees the target with
+    the wanted probability, from the code's own camera. The judge decides from other cameras. Runs of one name are
+    seeds of one method. Writes successes.csv (a row per edit), successes.json and table.md (means with 95 % intervals
+    over codes and seeds), and edits.png.
+
+    Args:
+        runs: Run folders of `lightning fit` with a LabelledLatentDataModule, or editors in them (`RUN/editors/050`).
+        names: What to call their methods; the folders above the runs if not given.
+        attributes: What is edited; all that the scorers know and the editors share, if not given.
+        split: Held-out codes: those of the test, or of the validation.
+        count: How many of them.
+        judge: Attribute predictor that decides. The labeller itself may, on the validation codes only.
+        identity: Identity embedder; null leaves the identity out.
+        wanted: Probability of the target that the labeller must see.
+        strengths: Grid of the search, rising; between two of them it is halved four times.
+        yaws: The judge's cameras in radians; a 2-D generator has one view for both.
+        examples: Codes of edits.png, 0 for none.
+        seed: Of the draw of the target among several other classes.
+        device: Where to compute.
+        out: Folder for the files.
+    """
+    places = [_Place.find(path) for path in runs]
+    names = names or [place.run.resolve().parent.name for place in places]
+    if not places or len(names) != len(places):
+        raise ValueError(f"names: {len(names)} for {len(places)} runs")
+    if sorted(strengths) != strengths or strengths[0] <= 0:
+        raise ValueError(f"strengths={strengths} must rise from above 0")
+    where = device_of(device)
+    folder = writable(out)
+
+    import torch
+
+    from sat3d.evaluation import (
+        Contestant,
+        SuccessProtocol,
+        grade_all,
+        opposite_tasks,
+        shared_attributes,
+        success_grid,
+        write_successes,
+    )
+    from sat3d.methods import load_editor
+    from sat3d.perception import IdentityEmbedder, Scorer, load_observer
+    from sat3d.visualization import write_picture
+
+    data = [_data(place.run) for place in places]
+    source = _source(data, runs)
+    net, labeller = source.stream.generator.to(where), source.scorer.to(where)
+    grader = load_observer(judge).to(where)
+    if not isinstance(grader, Scorer):
+        raise ValueError(f"judge={judge!r} is no attribute predictor")
+    if grader.hash == labeller.hash and split == "test":
+        raise ValueError(f"judge={judge!r} labelled the training codes and sets strengths; it cannot decide the test")
+    embedder = None if identity is None else load_observer(identity).to(where)
+    if embedder is not None and not isinstance(embedder, IdentityEmbedder):
+        raise ValueError(f"identity={identity!r} is no identity embedder")
+    rows = data[0].rows[split]
+    if not 0 < count <= len(rows):
+        raise ValueError(f"count={count}: the runs have {len(rows)} {split} codes")
+    numbers = range(rows.start, rows.start + count)
+    contestants = [
+        Contestant(name, str(names[:i].count(name)), load_editor(place.editor, net).to(where), known)
+        for i, (name, place) in enumerate(zip(names, places, strict=True))
+        for known in [data[i].latents(numbers, where).labels]
+    ]
+
+    cameras = None if net.cameras is None else net.cameras.at(torch.tensor(yaws), torch.zeros(len(yaws))).to(where)
+    codes = source.stream.codes("train", numbers, where)
+    protocol = SuccessProtocol(net, codes, labeller, grader, cameras, embedder, strengths, wanted)
+    targets = attributes or shared_attributes([c.editor for c in contestants], labeller, grader)
+    tasks = opposite_tasks(labeller, protocol.log_odds, targets, seed)
+    graded = grade_all(protocol, contestants, tasks)
+    print(write_successes(graded, folder, {c.name: c.facts(codes) for c in reversed(contestants)}))
+    if examples:
+        write_picture(folder / "edits.png", success_grid(protocol, contestants, tasks, graded, examples))
+    print(f"{folder}: successes.csv, successes.json, table.md" + (", edits.png" if examples else ""))
+
+
+class _Place(NamedTuple):
+    """Where a run and its editor are."""
+
+    run: Path
+    editor: Path
+
+    @classmethod
+    def find(cls, path: str) -> _Place:
+        asked = Path(path)
+        editor = asked if (asked / "card.json").is_file() else asked / "editor"
+        if not (editor / "card.json").is_file():
+            raise FileNotFoundError(f"runs: no editor in {path}; give the folder of a run that `lightning fit` ended")
+        for folder in (asked, *asked.parents):
+            if (folder / "config.yaml").is_file():
+                return cls(folder, editor)
+        raise FileNotFoundError(f"runs: no config.yaml in or above {path}")
+
+
+def _data(run: Path) -> LabelledLatentDataModule:
+    from jsonargparse import ArgumentParser
+
+    from sat3d.data import LabelledLatentDataModule, SampledLatents
+
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LabelledLatentDataModule, "data")
+    try:
+        data = parser.instantiate_classes(parser.parse_object({"data": settings["data"]})).data
+    except (ArgumentError, KeyError) as error:
+        raise ValueError(f"runs: {run} was not trained on labelled codes: {error}") from error
+    if not isinstance(data.source, SampledLatents):
+        raise ValueError(f"runs: the codes of {run} come from files; pictures of a generator are needed")
+    data.prepare_data()
+    data.setup()
+    return cast("LabelledLatentDataModule", data)
+
+
+def _source(data: list[LabelledLatentDataModule], runs: list[str]) -> SampledLatents:
+    """Return the source of the codes, which all runs must share.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    first = data[0]
+    source = cast("SampledLatents", first.source)
+    for other, run in zip(data, runs, strict=True):
+        theirs = cast("SampledLatents", other.source)
+        if theirs.store.folder != source.store.folder or other.rows != first.rows:
+            raise ValueError(f"runs: {run} and {runs[0]} have other codes, labels or splits, so they do not compare")
+    return source

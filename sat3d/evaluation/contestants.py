@@ -1,0 +1,135 @@
+"""Editors that are held against each other on the same tasks: grading them all, and what they cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from sat3d.evaluation.success import SuccessProtocol, Task
+from sat3d.evaluation.success_table import Row
+from sat3d.generators.batches import CodeBatch
+from sat3d.methods.base import Editor
+from sat3d.perception import Scorer
+from sat3d.visualization import picture_grid
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Name an editor.
+
+    Args:
+        name: of its method.
+        seed: which of the method's trainings.
+        editor: of w or of s.
+        values: labels of the protocol's codes, scaled as the editor's training had them, (B, K).
+    """
+
+    name: str
+    seed: str
+    editor: Editor
+    values: Float[Tensor, "b k"] | None = None
+
+    def facts(self, codes: CodeBatch) -> dict[str, str]:
+        """Return parameters, and milliseconds of an edit, of one code and of each in a batch (median of five)."""
+        one = self._milliseconds(codes[:1])
+        parameters = sum(p.numel() for p in self.editor.parameters())
+        parameters += sum(b.numel() for b in self.editor.buffers() if b.is_floating_point())
+        each = self._milliseconds(codes) / len(codes)
+        return {"numbers": f"{parameters:,}", "ms per edit": f"{one:.2f}", "ms, batch": f"{each:.3f}"}
+
+    def _milliseconds(self, codes: CodeBatch) -> float:
+        target = self.editor.attributes[0]
+        known = None if self.values is None else self.values[: len(codes)]
+
+        def edit() -> None:
+            self.editor.edit(codes.ws if self.editor.space == "w" else codes.styles, target, 0.5, values=known)
+
+        return 1000 * median(_seconds(edit) for _ in range(6))
+
+
+@torch.no_grad()
+def _seconds(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def shared_attributes(editors: Sequence[Editor], *scorers: Scorer) -> list[str]:
+    """Return the attributes that all editors and scorers know, of categorical ones all classes, in the first's order.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    found = []
+    for name in scorers[0].attributes:
+        groups = scorers[0].slices[name]
+        columns = scorers[0].columns[groups[0].start : groups[0].stop]
+        targets = [name] if len(columns) == 1 else columns
+        known = all(name in s.slices and set(columns) <= set(s.columns) for s in scorers[1:])
+        if len(groups) == 1 and known and all(editor.knows(t) for editor in editors for t in targets):
+            found.append(name)
+    if not found:
+        raise ValueError("attributes: editors, labeller and judge share none")
+    return found
+
+
+def grade_all(protocol: SuccessProtocol, contestants: Sequence[Contestant], tasks: Sequence[Task]) -> list[Row]:
+    """Return a row for every edit: method, seed, attribute, target, and what `SuccessProtocol.grade` tells."""
+    graded: list[Row] = []
+    with tqdm(total=len(contestants) * len(tasks), desc="Editing", unit="task") as bar:
+        for one in contestants:
+            for task in tasks:
+                bar.set_postfix_str(f"{one.name}: {task.target}")
+                about = {"method": one.name, "seed": one.seed, "attribute": task.attribute, "target": task.column}
+                graded += [{**about, **row} for row in protocol.grade(one.editor, task, one.values)]
+                bar.update()
+    return graded
+
+
+@torch.no_grad()
+def success_grid(
+    protocol: SuccessProtocol,
+    contestants: Sequence[Contestant],
+    tasks: Sequence[Task],
+    graded: Sequence[Row],
+    examples: int = 3,
+    scale: int = 1,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw the edits of some codes at the strengths that were found: a row for each method, a column an attribute.
+
+    Args:
+        protocol: shows the codes, from its first camera but one.
+        contestants: of several seeds of a method the first is shown.
+        tasks: as graded.
+        graded: what `grade_all` returned.
+        examples: codes.
+        scale: enlargement.
+    """
+    codes, view = protocol.codes, len(protocol.views) // 2
+    methods = {one.name: one for one in reversed(contestants)}
+    attributes = list(dict.fromkeys(task.attribute for task in tasks))
+    strengths = {
+        (row["method"], row["attribute"], int(row["code"])): float(row["strength"]) for row in reversed(graded)
+    }
+    labels, rows = [], []
+    for k in range(examples):
+        source = protocol.before[view][k]
+        for name in reversed(methods):
+            one, line = methods[name], [source]
+            for attribute in attributes:
+                task = next(t for t in tasks if t.attribute == attribute and k in t.rows.tolist())
+                strength = strengths[name, attribute, int(codes.index[k])]
+                line.append(protocol.shown(one.editor, task, torch.tensor([k]), strength, view, one.values)[0])
+            rows.append(torch.stack(line))
+            labels.append(name)
+    return picture_grid(torch.stack(rows), labels, ["source", *attributes], scale)
