@@ -5,39 +5,57 @@
     python benchmarks/labelled.py --study ablations    # layers, width and λ of StyleAE
 
 Everything goes through `lightning fit` and `sat3d success`, two runs at a time with one thread each; what a stopped
-study has trained and graded is not done again. `--table` writes docs/benchmarks/labelled.json from what there is.
+study has trained and graded is not done again. docs/benchmarks/labelled.json takes what comes out.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sat3d.evaluation.success_table import difference, markdown, summarise
+
 EIGHT = "[hair_length, glasses, smile, mouth_open, beard, moustache, eyebrows, hat]"
 MODEL, DATA, CALLBACKS = "model.init_args", "data.init_args", "trainer.callbacks"
 RESULTS = Path("docs/benchmarks/labelled.json")
-EVERY_5 = [f"{percent:03d}" for percent in range(5, 101, 5)]
+VALIDATION = 24
 
 
 @dataclass(frozen=True)
 class Training:
-    """Say how one editor is trained: an experiment, and what differs from it."""
+    """Say how one editor is trained, and how it is graded.
+
+    Args:
+        name: of the method.
+        experiment: its YAML.
+        settings: what differs from it.
+        seeds: of the trainings.
+        budget_s: processor seconds.
+        count: test codes.
+        identity: tell how far identities move; not where their attributes are edited.
+    """
 
     name: str
     experiment: str
     settings: dict[str, object] = field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
     budget_s: float = 480
+    count: int = 100
+    identity: bool = True
 
 
 METHODS = [
@@ -50,20 +68,21 @@ METHODS = [
 
 
 def attribute_trainings() -> list[Training]:
-    """Return trainings on 8 and on all 21 attributes, each with three widths."""
+    """Return trainings on 8 and on all 21 attributes (20 and 50 label columns), StyleAE with three widths."""
     found = []
-    for method, experiment, option in (
-        ("StyleAE, codes", "styleae-code", "[{0}, {0}, {0}]"),
-        ("PluGeN", "plugen", "{0}"),
-        ("StyleFlow", "styleflow", "[{0}, {0}, {0}]"),
+    for method, experiment, widths in (
+        ("StyleAE, codes", "styleae-code", (64, 256, 512)),
+        ("PluGeN", "plugen", (256,)),
+        ("StyleFlow", "styleflow", (64,)),
     ):
-        widths = (32, 64, 128) if method == "StyleFlow" else (64, 256, 512)
-        for count in (8, 21):
-            for width in widths:
-                settings: dict[str, object] = {f"{MODEL}.hidden": option.format(width)}
+        for width in widths:
+            for count in (8, 21):
+                hidden = width if method == "PluGeN" else [width] * 3
+                settings: dict[str, object] = {f"{MODEL}.hidden": hidden}
                 if count == 21:
                     settings[f"{DATA}.labels"] = "null"
-                found.append(Training(f"{method}; {count} attributes; {width}", experiment, settings, budget_s=120))
+                name = f"{method}; {count} attributes; width {width}"
+                found.append(Training(name, experiment, settings, budget_s=90, count=24, identity=False))
     return found
 
 
@@ -73,19 +92,13 @@ def ablation_trainings() -> list[Training]:
     for layers in (1, 3, 5):
         for width in (64, 256):
             for weight in (0.1, 0.3, 0.9):
-                settings: dict[str, object] = {
-                    f"{MODEL}.hidden": str([width] * layers),
-                    f"{MODEL}.label_weight": weight,
-                }
-                name = f"{layers} × {width}, λ {weight}"
-                found.append(Training(f"codes; {name}", "styleae-code", settings, (0,), 90))
+                settings: dict[str, object] = {f"{MODEL}.hidden": [width] * layers, f"{MODEL}.label_weight": weight}
+                name = f"{layers} × {width}; λ {weight}"
+                found.append(Training(f"codes; {name}", "styleae-code", settings, (0,), 60, 24))
                 if layers != 5 and width == 256 and weight != 0.1:
                     settings = {**settings, f"{MODEL}.code_steps": 3000}
-                    found.append(Training(f"pictures; {name}", "styleae", settings, (0,), 240))
+                    found.append(Training(f"pictures; {name}", "styleae", settings, (0,), 180, 24))
     return found
-
-
-STUDIES = {"methods": lambda: METHODS, "attributes": attribute_trainings, "ablations": ablation_trainings}
 
 
 def folder_of(root: Path, one: Training, seed: int) -> Path:
@@ -122,7 +135,7 @@ def train(root: Path, one: Training, seed: int) -> None:
         f"{MODEL}.seed": seed,
         f"{DATA}.seed": seed,
         f"{DATA}.labels": EIGHT,
-        **one.settings,
+        **{key: str(value) for key, value in one.settings.items()},
         "trainer.accelerator": "cpu",
         "trainer.enable_progress_bar": "false",
         CALLBACKS: json.dumps(callbacks),
@@ -149,9 +162,48 @@ def grade(root: Path, one: Training, seed: int, split: str, count: int, editor: 
         judge = "toyfaces-judge" if split == "test" else "toyfaces-labeller"
         words = [f"--runs=[{folder / editor}]", f"--names=['{one.name}']", f"--split={split}", f"--count={count}"]
         examples = 3 if split == "test" else 0
+        words += [] if one.identity else ["--identity=null"]
         run(["success", *words, f"--judge={judge}", f"--examples={examples}", f"--out={out}"], out / "log")
     (summary,) = json.loads((out / "successes.json").read_text()).values()
     return float(summary["success"][0])
+
+
+def means(work: Sequence[tuple[Training, int]], values: Sequence[object]) -> dict[str, float]:
+    """Return the mean over seeds, by method."""
+    names = dict.fromkeys(one.name for one, _ in work)
+    told = [(one.name, float(str(value))) for (one, _), value in zip(work, values, strict=True)]
+    return {name: statistics.fmean(v for n, v in told if n == name) for name in names}
+
+
+def seconds_to(root: Path, one: Training, seed: int, wanted: float) -> float | None:
+    """Return the training seconds after which the success on validation codes is first what is wanted."""
+    for percent in range(5, 101, 5):
+        editor = f"editors/{percent:03d}"
+        if grade(root, one, seed, "val", VALIDATION, editor) >= wanted:
+            return float(json.loads((folder_of(root, one, seed) / editor / "card.json").read_text())["seconds"])
+    return None
+
+
+def report(root: Path, work: Sequence[tuple[Training, int]]) -> dict[str, object]:
+    """Return summaries of all methods, their table, and paired differences from the first one."""
+    rows: list[dict[str, str | float]] = []
+    facts: dict[str, dict[str, str]] = {}
+    for one, seed in work:
+        folder = folder_of(root, one, seed)
+        graded = folder / "graded/test-editor"
+        with (graded / "successes.csv").open() as file:
+            rows += [{**row, "seed": str(seed)} for row in csv.DictReader(file)]
+        told = json.loads((folder / "fit.json").read_text())
+        (summary,) = json.loads((graded / "successes.json").read_text()).values()
+        facts.setdefault(one.name, {**summary["facts"], "steps": f"{told['steps']:,}"})
+    found = summarise(rows)
+    first, *others = found
+    gaps = {
+        f"{first} − {other}": {m: difference(rows, first, other, m) for m in ("success", *found[first].own)}
+        for other in others
+    }
+    summaries = {name: asdict(one) | {"facts": facts[name]} for name, one in found.items()}
+    return {"summaries": summaries, "differences": gaps, "table": markdown(found, facts)}
 
 
 def main() -> None:
@@ -161,18 +213,30 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the trainings; studies with fewer keep theirs")
     parser.add_argument("--folder", type=Path, default=Path("runs/labelled"), help="runs and grades")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--count", type=int, default=100, help="test codes")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="what all studies found, as JSON")
     asked = parser.parse_args()
     root = asked.folder / asked.study
     trainings = STUDIES[asked.study]()
     work = [(one, seed) for seed in range(asked.seeds) for one in trainings if seed in one.seeds]
     with ThreadPoolExecutor(asked.jobs) as pool:
-        jobs = [pool.submit(train, root, one, seed) for one, seed in work]
-        for job in tqdm(jobs, desc="Training"):
-            job.result()
-        jobs = [pool.submit(grade, root, one, seed, "test", asked.count) for one, seed in work]
-        for job in tqdm(jobs, desc="Grading"):
-            job.result()
+
+        def each(what: str, does: Callable[[Training, int], object]) -> list[object]:
+            jobs = [pool.submit(does, one, seed) for one, seed in work]
+            return [job.result() for job in tqdm(jobs, desc=what)]
+
+        each("Training", lambda one, seed: train(root, one, seed))
+        each("Grading", lambda one, seed: grade(root, one, seed, "test", one.count))
+        found = report(root, work)
+        if asked.study == "methods":
+            final = each("Validation", lambda one, seed: grade(root, one, seed, "val", VALIDATION))
+            wanted = 0.8 * min(means(work, final).values())
+            reached = each("Seconds", lambda one, seed: seconds_to(root, one, seed, wanted))
+            seconds = {one.name: [s for (o, _), s in zip(work, reached, strict=True) if o is one] for one in trainings}
+            found |= {"validation": means(work, final), "wanted": wanted, "seconds": seconds}
+    told = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.write_text(json.dumps(told | {asked.study: found}, indent=1) + "\n")
+    print(found["table"])
 
 
 if __name__ == "__main__":

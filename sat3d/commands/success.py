@@ -92,11 +92,10 @@ def main(
     if not 0 < count <= len(rows):
         raise ValueError(f"count={count}: the runs have {len(rows)} {split} codes")
     numbers = range(rows.start, rows.start + count)
-    contestants = [
-        Contestant(name, str(names[:i].count(name)), load_editor(place.editor, net).to(where), known)
-        for i, (name, place) in enumerate(zip(names, places, strict=True))
-        for known in [data[i].latents(numbers, where).labels]
-    ]
+    seeds = [str(names[:i].count(name)) for i, name in enumerate(names)]
+    loaded = [load_editor(place.editor, net).to(where) for place in places]
+    labels = [own.latents(numbers, where).labels for own in data]
+    contestants = [Contestant(*entry) for entry in zip(names, seeds, loaded, labels, strict=True)]
 
     cameras = None if net.cameras is None else net.cameras.at(torch.tensor(yaws), torch.zeros(len(yaws))).to(where)
     codes = source.stream.codes("train", numbers, where)

@@ -122,7 +122,7 @@ def success_grid(
         (row["method"], row["attribute"], int(row["code"])): float(row["strength"]) for row in reversed(graded)
     }
     labels, rows = [], []
-    for k in range(examples):
+    for k in range(min(examples, len(codes))):
         source = protocol.before[view][k]
         for name in reversed(methods):
             one, line = methods[name], [source]
