@@ -53,8 +53,8 @@ class Training:
     experiment: str
     settings: dict[str, object] = field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
-    budget_s: float = 480
-    count: int = 100
+    budget_s: float = 300
+    count: int = 64
     identity: bool = True
 
 
@@ -82,7 +82,7 @@ def attribute_trainings() -> list[Training]:
                 if count == 21:
                     settings[f"{DATA}.labels"] = "null"
                 name = f"{method}; {count} attributes; width {width}"
-                found.append(Training(name, experiment, settings, budget_s=90, count=24, identity=False))
+                found.append(Training(name, experiment, settings, budget_s=60, count=16, identity=False))
     return found
 
 
