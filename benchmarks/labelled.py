@@ -101,6 +101,13 @@ def ablation_trainings() -> list[Training]:
     return found
 
 
+STUDIES: dict[str, Callable[[], list[Training]]] = {
+    "methods": lambda: METHODS,
+    "attributes": attribute_trainings,
+    "ablations": ablation_trainings,
+}
+
+
 def folder_of(root: Path, one: Training, seed: int) -> Path:
     """Return the run folder of a training."""
     return root / one.name.replace("; ", "-").replace(", ", "-").replace(" × ", "x").replace(" ", "_") / str(seed)
