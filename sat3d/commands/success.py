@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 import yaml
 from jsonargparse import ArgumentError
 
+from sat3d.commands.configs import find_config
 from sat3d.commands.seeds import device_of, writable
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 def main(
     runs: list[str],
     names: list[str] | None = None,
+    codes: str | None = None,
     attributes: list[str] | None = None,
     split: Literal["val", "test"] = "test",
     count: int = 100,
@@ -38,8 +40,10 @@ def main(
     over codes and seeds), and edits.png.
 
     Args:
-        runs: Run folders of `lightning fit` with a LabelledLatentDataModule, or editors in them (`RUN/editors/050`).
+        runs: Run folders of `lightning fit`, or editors in them (`RUN/editors/050`).
         names: What to call their methods; the folders above the runs if not given.
+        codes: Config whose LabelledLatentDataModule tells the held-out codes, the labeller and the generator; the one
+            of the first run that has labelled codes, if not given.
         attributes: What is edited; all that the scorers know and the editors share, if not given.
         split: Held-out codes: those of the test, or of the validation.
         count: How many of them.
@@ -77,8 +81,10 @@ def main(
     from sat3d.perception import IdentityEmbedder, Scorer, load_observer
     from sat3d.visualization import write_picture
 
-    data = [_data(place.run) for place in places]
-    source = _source(data, runs)
+    given = None if codes is None else _data(find_config(codes))
+    data = [_data(place.run / "config.yaml") for place in places]
+    shared = _shared([given, *data], [f"codes={codes}", *runs])
+    source = cast("SampledLatents", shared.source)
     net, labeller = source.stream.generator.to(where), source.scorer.to(where)
     grader = load_observer(judge).to(where)
     if not isinstance(grader, Scorer):
@@ -88,22 +94,22 @@ def main(
     embedder = None if identity is None else load_observer(identity).to(where)
     if embedder is not None and not isinstance(embedder, IdentityEmbedder):
         raise ValueError(f"identity={identity!r} is no identity embedder")
-    rows = data[0].rows[split]
+    rows = shared.rows[split]
     if not 0 < count <= len(rows):
         raise ValueError(f"count={count}: the runs have {len(rows)} {split} codes")
     numbers = range(rows.start, rows.start + count)
     seeds = [str(names[:i].count(name)) for i, name in enumerate(names)]
     loaded = [load_editor(place.editor, net).to(where) for place in places]
-    labels = [own.latents(numbers, where).labels for own in data]
+    labels = [None if own is None else own.latents(numbers, where).labels for own in data]
     contestants = [Contestant(*entry) for entry in zip(names, seeds, loaded, labels, strict=True)]
 
     cameras = None if net.cameras is None else net.cameras.at(torch.tensor(yaws), torch.zeros(len(yaws))).to(where)
-    codes = source.stream.codes("train", numbers, where)
-    protocol = SuccessProtocol(net, codes, labeller, grader, cameras, embedder, strengths, wanted)
+    held_out = source.stream.codes("train", numbers, where)
+    protocol = SuccessProtocol(net, held_out, labeller, grader, cameras, embedder, strengths, wanted)
     targets = attributes or shared_attributes([c.editor for c in contestants], labeller, grader)
     tasks = opposite_tasks(labeller, protocol.log_odds, targets, seed)
     graded = grade_all(protocol, contestants, tasks)
-    print(write_successes(graded, folder, {c.name: c.facts(codes) for c in reversed(contestants)}))
+    print(write_successes(graded, folder, {c.name: c.facts(held_out) for c in reversed(contestants)}))
     if examples:
         write_picture(folder / "edits.png", success_grid(protocol, contestants, tasks, graded, examples))
     print(f"{folder}: successes.csv, successes.json, table.md" + (", edits.png" if examples else ""))
@@ -127,35 +133,41 @@ class _Place(NamedTuple):
         raise FileNotFoundError(f"runs: no config.yaml in or above {path}")
 
 
-def _data(run: Path) -> LabelledLatentDataModule:
+def _data(config: Path) -> LabelledLatentDataModule | None:
+    """Return the labelled codes of a config; `None` if its data are others."""
     from jsonargparse import ArgumentParser
+    from lightning.pytorch import LightningDataModule
 
     from sat3d.data import LabelledLatentDataModule, SampledLatents
 
-    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings = yaml.safe_load(config.read_text()).get("data")
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LabelledLatentDataModule, "data")
+    parser.add_subclass_arguments(LightningDataModule, "data")
     try:
-        data = parser.instantiate_classes(parser.parse_object({"data": settings["data"]})).data
-    except (ArgumentError, KeyError) as error:
-        raise ValueError(f"runs: {run} was not trained on labelled codes: {error}") from error
+        data = parser.instantiate_classes(parser.parse_object({"data": settings})).data
+    except ArgumentError as error:
+        raise ValueError(f"{config}: its data cannot be made: {error}") from error
+    if not isinstance(data, LabelledLatentDataModule):
+        return None
     if not isinstance(data.source, SampledLatents):
-        raise ValueError(f"runs: the codes of {run} come from files; pictures of a generator are needed")
+        raise ValueError(f"{config}: its codes come from files; pictures of a generator are needed")
     data.prepare_data()
     data.setup()
-    return cast("LabelledLatentDataModule", data)
+    return data
 
 
-def _source(data: list[LabelledLatentDataModule], runs: list[str]) -> SampledLatents:
-    """Return the source of the codes, which all runs must share.
+def _shared(data: list[LabelledLatentDataModule | None], names: list[str]) -> LabelledLatentDataModule:
+    """Return the first labelled codes, which all that there are must share.
 
     Raises:
-        ValueError: if they do not.
+        ValueError: if they do not, or there are none.
     """
-    first = data[0]
-    source = cast("SampledLatents", first.source)
-    for other, run in zip(data, runs, strict=True):
-        theirs = cast("SampledLatents", other.source)
-        if theirs.store.folder != source.store.folder or other.rows != first.rows:
-            raise ValueError(f"runs: {run} and {runs[0]} have other codes, labels or splits, so they do not compare")
-    return source
+    known = [(one, name) for one, name in zip(data, names, strict=True) if one is not None]
+    if not known:
+        raise ValueError("codes: none of the runs has labelled codes; name a config that has, such as a labelled run's")
+    first, first_name = known[0]
+    for other, name in known:
+        mine, theirs = (cast("SampledLatents", one.source).store.folder for one in (first, other))
+        if mine != theirs or other.rows != first.rows:
+            raise ValueError(f"{name} and {first_name} have other codes, labels or splits, so they do not compare")
+    return first

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 
 import pytest
+import yaml
 
 from sat3d.cli import main
 
@@ -39,6 +41,16 @@ def runs(toys, tmp_path_factory):
             ]
         )
         yield root
+
+
+@pytest.fixture(scope="module")
+def unlabelled(toys, runs):
+    """A run whose training saw no labels, in which an editor with these names came out."""
+    folder = runs / "runs/direction/0"
+    shutil.copytree(runs / "runs/plugen/0/editor", folder / "editor")
+    data = {"class_path": "sat3d.data.StyleCodeDataModule", "init_args": {"generator": toys.generator}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    return "runs/direction/0"
 
 
 def success(toys, runs, monkeypatch, *words, asked="[runs/styleae-code/0,runs/plugen/0,runs/plugen/1]"):
@@ -77,6 +89,19 @@ def test_reads_editors_within_a_run(toys, runs, monkeypatch):
     )
     assert json.loads((runs / "out2/successes.json").read_text())["plugen"]["edits"] == 2
     assert not (runs / "out2/edits.png").exists()
+
+
+def test_takes_codes_from_another_run_or_config(toys, runs, unlabelled, monkeypatch):
+    few = ["--count=2", "--out=out4", "--examples=0", "--attributes=[smile]"]
+    success(toys, runs, monkeypatch, *few, asked=f"[{unlabelled},runs/plugen/0]")
+    both = json.loads((runs / "out4/successes.json").read_text())
+    for summary in both.values():
+        del summary["facts"]
+    assert both["direction"] == both["plugen"]  # the same editor, on the same codes
+    with pytest.raises(ValueError, match="codes: none of the runs"):
+        success(toys, runs, monkeypatch, *few, asked=f"[{unlabelled}]")
+    success(toys, runs, monkeypatch, *few, "--codes=runs/plugen/0/config.yaml", asked=f"[{unlabelled}]")
+    assert json.loads((runs / "out4/successes.json").read_text())["direction"]["success"] == both["plugen"]["success"]
 
 
 def test_the_labeller_decides_no_test(toys, runs, monkeypatch):
