@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sat3d.evaluation.bootstrap import Interval, bootstrap_mean
 from sat3d.evaluation.success import MEASURES
+from sat3d.evaluation.tables import markdown_table
 from sat3d.visualization import replacing
 
 Row = Mapping[str, str | float]
@@ -122,14 +123,19 @@ def markdown(found: Mapping[str, Summary], facts: Mapping[str, Mapping[str, str]
         + [facts.get(name, {}).get(key, "") for key in more]
         for name, s in found.items()
     ]
-    lines = table(head, rows)
+    lines = markdown_table(head, rows)
     for title, part in (("On each method's own successes", "own"), ("On the edits in which all succeed", "shared")):
         rows = [
             [name, str(s.shared_edits if part == "shared" else s.own_edits)]
             + [cell(value, DIGITS[measure]) for measure, value in getattr(s, part).items()]
             for name, s in found.items()
         ]
-        lines += ["", f"{title}:", "", *table(["method", "edits", *(f"{m} {ARROWS[m]}" for m in first.own)], rows)]
+        lines += [
+            "",
+            f"{title}:",
+            "",
+            *markdown_table(["method", "edits", *(f"{m} {ARROWS[m]}" for m in first.own)], rows),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -138,11 +144,6 @@ def cell(value: Interval, digits: int) -> str:
     if math.isnan(value.mean):
         return "–"
     return f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table in Markdown."""
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def write_successes(rows: Sequence[Row], folder: Path, facts: Mapping[str, Mapping[str, str]] | None = None) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sat3d.evaluation.baselines import IdealEdit, PictureMaker
+from sat3d.evaluation.tables import markdown_table
 from sat3d.generators import Generator
 from sat3d.generators.batches import PairBatch
 from sat3d.methods.grading import grade
@@ -128,14 +129,14 @@ def markdown(results: Mapping[str, TransferResult], share: float = 0.5) -> str:
     means = [row for row in rows if row["attribute"] == "mean"]
     keys = [key for key in means[0] if key not in ("method", "attribute")]
     titles = {"gain_at_drift": f"gain at {share:g} × copy's drift"}
-    lines = _table(
+    lines = markdown_table(
         ["method", *(titles.get(key, key.replace("_", " to ideal of ")) for key in keys)],
         [[str(row["method"]), *(f"{float(row[key]):.3f}" for key in keys)] for row in means],
     )
     attributes = next(iter(results.values())).curves.attributes
     cells = {(row["method"], row["attribute"]): row for row in rows}
     lines += ["", f"Gain / drift at strength 1, and gain at {share:g} × copy's drift, by attribute:", ""]
-    lines += _table(
+    lines += markdown_table(
         ["attribute", *results],
         [[a, *(_cell(cells[m, a]) for m in results)] for a in attributes],
     )
@@ -145,10 +146,6 @@ def markdown(results: Mapping[str, TransferResult], share: float = 0.5) -> str:
 def _cell(row: Mapping[str, float | str]) -> str:
     gain, drift, read = (f"{float(row[key]):.2f}" for key in ("gain", "drift", "gain_at_drift"))
     return f"{gain} / {drift}, {read}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def write_results(results: Mapping[str, TransferResult], folder: Path, share: float = 0.5) -> None:
