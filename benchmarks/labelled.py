@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -192,7 +193,7 @@ def seconds_to(root: Path, one: Training, seed: int, wanted: float) -> float | N
 
 
 def report(root: Path, work: Sequence[tuple[Training, int]]) -> dict[str, object]:
-    """Return summaries of all methods, their table, and paired differences from the first one."""
+    """Return summaries of all methods, their table, and their paired differences."""
     rows: list[dict[str, str | float]] = []
     facts: dict[str, dict[str, str]] = {}
     for one, seed in work:
@@ -204,11 +205,8 @@ def report(root: Path, work: Sequence[tuple[Training, int]]) -> dict[str, object
         (summary,) = json.loads((graded / "successes.json").read_text()).values()
         facts.setdefault(one.name, {**summary["facts"], "steps": f"{told['steps']:,}"})
     found = summarise(rows)
-    first, *others = found
-    gaps = {
-        f"{first} − {other}": {m: difference(rows, first, other, m) for m in ("success", *found[first].own)}
-        for other in others
-    }
+    measures = ("success", *next(iter(found.values())).own)
+    gaps = {f"{a} − {b}": {m: difference(rows, a, b, m) for m in measures} for a, b in combinations(found, 2)}
     summaries = {name: asdict(one) | {"facts": facts[name]} for name, one in found.items()}
     return {"summaries": summaries, "differences": gaps, "table": markdown(found, facts)}
 
