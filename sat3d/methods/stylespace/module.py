@@ -10,18 +10,16 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
-from sat3d.methods.one_pass import OnePass
 from sat3d.methods.stylespace.editor import ChannelEditor
+from sat3d.methods.stylespace.grading import GradedDiscovery
 from sat3d.methods.stylespace.jacobian import GradientMaps
 from sat3d.methods.stylespace.positives import Examples, Likeness, seeded_styles, stored_styles
 from sat3d.methods.stylespace.relevance import attribute_relevance
 from sat3d.methods.stylespace.table import ChannelTable
-from sat3d.methods.sweeps import SweepGrades, Tail, known_tails
 from sat3d.metrics import (
     ColumnMoments,
     Moments,
@@ -30,11 +28,11 @@ from sat3d.metrics import (
     locally_active,
     region_grid,
 )
-from sat3d.perception import RegionSource, Scorer, load_clip
-from sat3d.perception.scorers import load_scorer, training_scorer
+from sat3d.perception import RegionSource, load_clip
+from sat3d.perception.scorers import training_scorer
 
 
-class StyleSpaceDiscovery(OnePass):
+class StyleSpaceDiscovery(GradedDiscovery):
     """Find the style channels that act on one region, and those that belong to an attribute, in one pass.
 
     Wu, Lischinski & Shechtman 2021, arXiv 2011.12799: the channels' population (mean, σ, extremes); gradient maps on a
@@ -177,8 +175,6 @@ class StyleSpaceDiscovery(OnePass):
         self.register_buffer("rate", torch.zeros(u, k, dtype=torch.float64))
         self.register_buffer("theta", torch.zeros(a, u, dtype=torch.float64))
         self.register_buffer("direction", torch.zeros(a, u))
-        self.grader: Scorer | None = None
-        self.grades: SweepGrades | None = None
         self._engine: GradientMaps | None = None
 
     # Collecting -------------------------------------------------------------------------------------------------------
@@ -268,16 +264,6 @@ class StyleSpaceDiscovery(OnePass):
             options["neural_resolution"] = self.hparams["neural_resolution"]
         return self.generator.synthesize(codes.styles, camera=codes.camera, **options)
 
-    def _split(self, codes: CodeBatch) -> list[CodeBatch]:
-        step = self.hparams["render_batch"]
-        return [codes[start : start + step] for start in range(0, len(codes), step)]
-
-    def _data(self) -> Any:
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if not hasattr(data, "probe") or data.batch != "codes":
-            raise ValueError("data: StyleSpaceDiscovery needs StyleCodeDataModule with batch: codes")
-        return data
-
     # Solving ----------------------------------------------------------------------------------------------------------
 
     def solve(self) -> None:
@@ -355,83 +341,6 @@ class StyleSpaceDiscovery(OnePass):
         """Write the editor and the table."""
         super().export(folder)
         self.table.write(folder)
-
-    # Grading ----------------------------------------------------------------------------------------------------------
-
-    def setup(self, stage: str) -> None:
-        """Load who grades: the labeller in fit and validate, the judge in test."""
-        super().setup(stage)
-        self.grader = None
-        role = {"fit": "labeller", "validate": "labeller", "test": "judge"}.get(stage)
-        if role is None or (stage == "fit" and self.hparams[role] is None):
-            return
-        if self.hparams[role] is None:
-            raise ValueError(f"{role}: grading needs the name of an attribute predictor, e.g. toyfaces-{role}")
-        self.grader = load_scorer(self.hparams[role], role)
-        if not self._graded(self.grader):
-            rank_zero_warn(f"{role}: it knows none of {', '.join(self.attributes)}; graded_as can tell its names")
-
-    def _graded(self, grader: Scorer) -> dict[str, Tail]:
-        return known_tails(grader, self.attributes, self.hparams["graded_as"] or {})
-
-    def on_validation_start(self) -> None:
-        """Learn what the labeller makes of unedited pictures."""
-        self.grades = self._unedited()
-
-    def on_test_start(self) -> None:
-        """Learn what the judge makes of unedited pictures."""
-        self.grades = self._unedited()
-
-    @torch.no_grad()
-    def _unedited(self) -> SweepGrades | None:
-        if self.trainer.state.fn != "fit":
-            self.require_fit()
-        if self.grader is None or not bool(self.is_fitted):
-            return None
-        codes = self._data().codes("val", range(self.hparams["graded_codes"]), self.device)
-        odds = torch.cat([self.grader.log_odds(self._picture(part, part.styles)) for part in self._split(codes)])
-        return SweepGrades(self.generator, self.grader, self._graded(self.grader), self.hparams["strengths"], odds)
-
-    def _picture(self, codes: CodeBatch, styles: Tensor) -> Tensor:
-        return self.generator.synthesize(styles, camera=codes.camera).image
-
-    def validation_step(self, batch: CodeBatch, batch_idx: int) -> None:
-        """Let the labeller grade edits of held-out codes."""
-        self._grade(batch)
-
-    def test_step(self, batch: CodeBatch, batch_idx: int) -> None:
-        """Let the judge grade edits of held-out codes."""
-        self._grade(batch)
-
-    def _grade(self, batch: CodeBatch) -> None:
-        if self.grades is not None:
-            with torch.autocast(self.device.type, enabled=False):  # as the unedited pictures
-                for part in self._split(batch):
-                    self.grades.update(part, self.editor())
-
-    def on_validation_epoch_end(self) -> None:
-        """Log Attribute Dependency as the labeller sees it."""
-        self._report("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log Attribute Dependency as the judge sees it."""
-        self._report("test")
-
-    def _report(self, stage: str) -> None:
-        if self.grades is not None:
-            for key, value in self.grades.report().items():
-                self.log(f"{stage}/{key}", value, prog_bar="/" not in key)
-
-    def predict_step(self, batch: CodeBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Return one picture of the edited codes for each attribute, at the strength in the middle."""
-        editor, strengths = self.editor(), self.hparams["strengths"]
-        middle = strengths[len(strengths) // 2]
-
-        def pictures(name: str) -> Tensor:
-            parts = self._split(batch)
-            return torch.cat([self._picture(part, editor.edit(part.styles, name, middle)) for part in parts])
-
-        return {name: pictures(name) for name in self.attributes}
 
 
 def spread(count: int, total: int) -> Int[Tensor, " n"]:
