@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,9 +168,11 @@ def test_our_files_and_their_conversions_have_one_hash(tmp_path):
     assert torch.equal(picture(ours), picture(released))
 
 
-def refused(tmp_path: Path, data: bytes, reason: str) -> None:
-    with pytest.raises(CheckpointError, match=reason):
+def refusal(tmp_path: Path, data: bytes) -> str:
+    """Return why a file is refused."""
+    with pytest.raises(CheckpointError) as refused:
         load_generator(written(tmp_path / "n.pkl", data))
+    return str(refused.value)
 
 
 def test_what_is_no_generator_is_explained(tmp_path):
@@ -179,14 +182,15 @@ def test_what_is_no_generator_is_explained(tmp_path):
     def file(class_name: str = "Generator", arguments: dict = kwargs, parameters: dict = tensors) -> bytes:
         return dump({"G_ema": network(class_name, arguments, parameters)})
 
-    refused(tmp_path, dump({"state": {}}), "no generator in it.*it holds: 'state'")
-    refused(tmp_path, dump([1, 2]), "no generator in it.*it holds: list")
-    refused(tmp_path, torch_file({"synthesis.b4.const": torch.ones(1)}), "no generator in it")
-    refused(tmp_path, file("Discriminator"), "class_name is 'Discriminator'; known are")
+    assert re.search("no generator in it.*it holds: 'state'", refusal(tmp_path, dump({"state": {}})))
+    assert re.search("no generator in it.*it holds: list", refusal(tmp_path, dump([1, 2])))
+    assert "no generator in it" in refusal(tmp_path, torch_file({"synthesis.b4.const": torch.ones(1)}))
+    assert "class_name is 'Discriminator'; known are" in refusal(tmp_path, file("Discriminator"))
     lacking = {name: tensor for name, tensor in tensors.items() if "fc1" not in name}
-    refused(tmp_path, file(parameters=lacking), r"missing: mapping\.fc1\.bias")
-    refused(tmp_path, file(parameters={**tensors, "extra": torch.ones(1)}), "not of this network: extra")
-    refused(tmp_path, file(arguments={k: v for k, v in kwargs.items() if k != "z_dim"}), "argument 'z_dim' is missing")
+    assert "missing: mapping.fc1.bias" in refusal(tmp_path, file(parameters=lacking))
+    assert "not of this network: extra" in refusal(tmp_path, file(parameters={**tensors, "extra": torch.ones(1)}))
+    without = {k: v for k, v in kwargs.items() if k != "z_dim"}
+    assert "argument 'z_dim' is missing" in refusal(tmp_path, file(arguments=without))
     for change, reason in [
         ({"w_dim": 2**30}, "of another shape"),
         ({"img_resolution": 2**62}, "describe no network"),
@@ -195,9 +199,9 @@ def test_what_is_no_generator_is_explained(tmp_path):
         ({"synthesis_kwargs": {"activation": "relu"}}, "activation is 'relu'"),
         ({"synthesis_kwargs": {"resample_filter": [1] * 50}}, "taps"),
     ]:
-        refused(tmp_path, file(arguments={**kwargs, **change}), reason)
+        assert reason in refusal(tmp_path, file(arguments={**kwargs, **change}))
     for wrong in (None, "many", [4], {"a": 1}, 1.5, -3, True):
-        refused(tmp_path, file(arguments={**kwargs, "z_dim": wrong}), "n.pkl: G_ema")
+        assert "n.pkl: G_ema" in refusal(tmp_path, file(arguments={**kwargs, "z_dim": wrong}))
 
 
 def test_a_layout_with_parts_that_we_do_not_have_is_refused(tmp_path):
@@ -207,11 +211,11 @@ def test_a_layout_with_parts_that_we_do_not_have_is_refused(tmp_path):
         ({"convs.0.conv.blur.kernel": torch.ones(4, 4)}, "filter other than"),
         ({"noises.noise_1": torch.ones(3)}, "other shapes"),
     ]:
-        refused(tmp_path, torch_file({**state, "g_ema": {**state["g_ema"], **change}}), reason)
+        assert reason in refusal(tmp_path, torch_file({**state, "g_ema": {**state["g_ema"], **change}}))
     empty = {name: tensor for name, tensor in state["g_ema"].items() if not name.startswith("to_rgb")}
-    refused(tmp_path, torch_file({**state, "g_ema": empty}), "other shapes")
+    assert "other shapes" in refusal(tmp_path, torch_file({**state, "g_ema": empty}))
     del state["g_ema"]["convs.1.activate.bias"]
-    refused(tmp_path, torch_file(state), r"lacks convs\.1\.activate\.bias")
+    assert "lacks convs.1.activate.bias" in refusal(tmp_path, torch_file(state))
 
 
 def test_settings_become_plain_data():
@@ -233,10 +237,10 @@ def test_a_network_of_parts_that_repeat_without_end_is_refused(tmp_path):
         outer = network("Part", {}, {})
         outer.state["_modules"].update(left=part, right=part)
         part = outer
-    refused(tmp_path, dump({"G_ema": part}), "more instructions")
+    assert "more instructions" in refusal(tmp_path, dump({"G_ema": part}))
     loop = network("Part", {}, {})
     loop.state["_modules"]["again"] = loop
-    refused(tmp_path, dump({"G_ema": loop}), "no part of a network")
+    assert "no part of a network" in refusal(tmp_path, dump({"G_ema": loop}))
 
 
 GOOD = [("A", "A_sanitised_era"), ("A", "A_sanitised_modern"), ("C", "C_sanitised_era")]
