@@ -1,4 +1,4 @@
-"""Small discoveries on tiny networks, and when two of them found the same."""
+"""Small discoveries on tiny networks, and in what two of them differ."""
 
 import torch
 from lightning.pytorch import Trainer
@@ -38,10 +38,8 @@ def fit(model, folder, ckpt=None, **options):
     return trainer, data
 
 
-def results(model):
-    return {name: getattr(model, name).double() for name in ("population", "rate", "theta", "direction")}
-
-
-def same(one, other):
-    for name, value in results(one).items():
-        assert torch.equal(results(other)[name].nan_to_num(-1.0), value.nan_to_num(-1.0)), name
+def differing(one, other):
+    """Return which results of two discoveries are not the same bit by bit."""
+    names = ("population", "rate", "theta", "direction")
+    pairs = {name: (getattr(one, name).nan_to_num(-1.0), getattr(other, name).nan_to_num(-1.0)) for name in names}
+    return [name for name, (a, b) in pairs.items() if not torch.equal(a, b)]

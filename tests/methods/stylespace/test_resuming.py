@@ -12,7 +12,7 @@ from sat3d.methods import StyleSpaceDiscovery
 from sat3d.methods.stylespace import Examples
 from sat3d.methods.stylespace.module import spread
 from sat3d.perception import ParsingNetwork, RegionSource
-from tests.methods.stylespace.discovery import NAMES, fit, module, same
+from tests.methods.stylespace.discovery import NAMES, differing, fit, module
 
 
 class Colours(torch.nn.Module):
@@ -33,7 +33,7 @@ def test_a_stopped_run_goes_on_to_the_same_result(run, toys, tmp_path, stop):
     assert not any(key.startswith(("generator.", "regions.", "likeness.")) for key in state["state_dict"])
     again = module(toys)
     fit(again, tmp_path, ckpt=tmp_path / "last.ckpt")
-    same(run[0], again)
+    assert differing(run[0], again) == []
 
 
 def test_clusters_are_found_once_and_kept(toys, tmp_path):
@@ -45,7 +45,7 @@ def test_clusters_are_found_once_and_kept(toys, tmp_path):
     fit(module(toys, **clusters), tmp_path, max_steps=3, callbacks=[save], limit_val_batches=0)
     again = module(toys, **clusters, seed=1)  # would find other clusters
     fit(again, tmp_path, ckpt=tmp_path / "part" / "last.ckpt")
-    same(whole, again)
+    assert differing(whole, again) == []
     assert torch.equal(whole.regions.centres, again.regions.centres)
 
 
@@ -56,7 +56,7 @@ def test_fitting_again_starts_without_statistics(run, toys, tmp_path):
         fit(model, tmp_path, max_steps=1)
     assert not model.is_fitted
     fit(model, tmp_path)
-    same(run[0], model)
+    assert differing(run[0], model) == []
 
 
 def test_a_checkpoint_of_something_else_is_refused(run, toys, tmp_path):
@@ -75,7 +75,7 @@ def test_a_network_of_regions_comes_back_from_a_checkpoint(toys, tmp_path):
     network = ParsingNetwork(("a", "b"), "torch.nn.Conv2d", options, size=16)
     trainer, _ = fit(model := module(toys, regions=RegionSource(network=network)), tmp_path)
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
-    same(model, StyleSpaceDiscovery.load_from_checkpoint(tmp_path / "whole.ckpt"))
+    assert differing(model, StyleSpaceDiscovery.load_from_checkpoint(tmp_path / "whole.ckpt")) == []
 
 
 def test_example_pictures_beside_a_predictor(toys, tmp_path, monkeypatch):
@@ -99,7 +99,7 @@ def test_example_pictures_beside_a_predictor(toys, tmp_path, monkeypatch):
         file.unlink()
     again, figures = module(toys, **changes), ChannelFigures(candidates=2, clip_frames=0)
     fit(again, tmp_path / "again", ckpt=tmp_path / "whole.ckpt", callbacks=[figures])
-    same(model, again)
+    assert differing(model, again) == []
     assert (tmp_path / "again" / "channels.csv").is_file()
     assert (tmp_path / "again" / "pictures" / "strips-attributes.png").is_file()
 
@@ -118,5 +118,5 @@ def test_kept_maps_are_read_again(run, toys, tmp_path):
     for _ in range(2):
         model = module(toys, maps_folder=str(tmp_path / "maps"))
         fit(model, tmp_path)
-        same(run[0], model)
+        assert differing(run[0], model) == []
     assert len(list((tmp_path / "maps").iterdir())) == 6
