@@ -271,12 +271,15 @@ def test_damaged_pickles_are_refused(data):
 def test_archives_that_torch_save_did_not_write_are_refused():
     pickled = pickle.dumps([1], 2)
     assert read(archived({"a/data.pkl": pickled})) == [1]
+    later = bytearray(archived({"a/data.pkl": pickled}))
+    later[later.index(b"PK\x01\x02") + 6] = 99  # the version of the format that is needed to read the entry
     refused = {
         "compressed": archived({"a/data.pkl": pickled}, zipfile.ZIP_DEFLATED),
         "no single data.pkl": archived({"a/other": b""}),
         "TorchScript": archived({"a/data.pkl": pickled, "a/code/x.py": b""}),
         "big-endian": archived({"a/data.pkl": pickled, "a/byteorder": b"big"}),
         "damaged archive": archived({"a/data.pkl": pickled})[:-10],
+        "zip file version 9.9": bytes(later),
     }
     for reason, data in refused.items():
         with pytest.raises(CheckpointError, match=reason):

@@ -133,6 +133,7 @@ def _entries(data: Span, budget: Budget) -> dict[str, Span]:
     try:
         with zipfile.ZipFile(SpanFile(data)) as archive:  # type: ignore[arg-type]
             listed = archive.infolist()
+    # zipfile raises NotImplementedError for a later version of the format than it reads.
     except (zipfile.BadZipFile, NotImplementedError, ArithmeticError, LookupError, ValueError, struct.error) as error:
         raise CheckpointError(f"a damaged archive: {error}") from error
     budget.spend(len(listed))
