@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from sat3d.methods.coordinates import CoordinateEditor, label_width
 FROZEN = "generator."
 
 
-class LabelledMethod(LightningModule):
+class LabelledMethod(LightningModule, ABC):
     """Train networks on codes with labels, and leave a `CoordinateEditor`.
 
     The labels' columns and the codes' width come from the datamodule (`columns`, `code_width`, or its first batch) at

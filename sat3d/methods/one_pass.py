@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sat3d.generators import Generator
 from sat3d.methods.base import Editor
 
 
-class OnePass(LightningModule):
+class OnePass(LightningModule, ABC):
     """Collect statistics of streamed codes, and fit an editor from them after the epoch's last batch.
 
     Statistics are `torchmetrics` states among the module's attributes: devices add up, and a checkpoint in the middle

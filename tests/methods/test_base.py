@@ -6,6 +6,8 @@ import torch
 
 from sat3d.generators import tiny_generator
 from sat3d.methods import Editor, MaskEditor, load_editor
+from sat3d.methods.labelled import LabelledMethod
+from sat3d.methods.one_pass import OnePass
 
 
 @pytest.fixture
@@ -109,3 +111,10 @@ def test_wrong_arguments_are_named(editor):
         editor.edit(source, "hat")
     with pytest.raises(ValueError, match="does not fit"):
         editor.edit(source, "hat", reference=source[:, :4])
+
+
+def test_what_subclasses_shall_write_is_asked_for_when_they_are_made():
+    with pytest.raises(TypeError, match="abstract methods basis, collect, editor, solve"):
+        OnePass()
+    with pytest.raises(TypeError, match="abstract methods blank_editor, build, losses, read_labels"):
+        LabelledMethod({})
