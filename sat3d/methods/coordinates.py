@@ -193,3 +193,52 @@ class CoordinateEditor(Editor):
         edited = moved.unflatten(0, part.shape[:2]).expand(-1, last + 1 - first, -1)
         out = torch.cat([layered[:, :first], edited, layered[:, last + 1 :]], dim=1)
         return out if codes.ndim == 3 else out[:, 0]
+
+
+class LeadingCoordinateEditor(CoordinateEditor):
+    """Move the first K coordinates c of z = f(w) = (c, s), and map back: w' = w + f⁻¹(c', s) − f⁻¹(c, s).
+
+    Where c' = c that is w, also for an f that is not quite undone. Subclasses write `encode`, f, and `decode`, f⁻¹.
+    `values` are not needed: a code's coordinates are what f tells.
+
+    Args:
+        columns: see `CoordinateEditor`.
+        code_width: D, of codes and of z.
+        layers: see `CoordinateEditor`.
+        form: `residual` as above, or `paper`: w' = f⁻¹(c', s).
+
+    Raises:
+        ValueError: if there are more labels than coordinates.
+    """
+
+    def __init__(
+        self, columns: Columns, code_width: int, layers: Layers | None = None, form: Form = "residual"
+    ) -> None:
+        super().__init__(columns, layers, form)
+        if self.width > code_width:
+            raise ValueError(f"columns: {self.width} labels do not fit into codes of {code_width}")
+        self.code_width = code_width
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().config(), "code_width": self.code_width}
+
+    @abstractmethod
+    def encode(self, w: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return z."""
+
+    @abstractmethod
+    def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return codes."""
+
+    def coordinates(self, w: Float[Tensor, "n d"], values: Float[Tensor, "n k"] | None = None) -> Float[Tensor, "n k"]:
+        """Return c."""
+        return self.encode(w)[:, : self.width]
+
+    def moved(
+        self, w: Float[Tensor, "n d"], old: Float[Tensor, "n k"], new: Float[Tensor, "n k"]
+    ) -> Float[Tensor, "n d"]:
+        """Return codes whose c went from `old` to `new`."""
+        z = self.encode(w)
+        made = self.decode(torch.cat([z[:, : self.width] + (new - old), z[:, self.width :]], dim=1))
+        return made if self.form == "paper" else w + (made - self.decode(z))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sat3d.generators.batches import LatentBatch
-from sat3d.methods.coordinates import Columns, CoordinateEditor, Form, Layers, label_width
+from sat3d.methods.coordinates import Columns, Form, Layers, LeadingCoordinateEditor, label_width
 from sat3d.methods.labelled import LabelledMethod
 
 
@@ -71,10 +71,8 @@ class NICE(nn.Module):
         return -0.5 * (squares + w.shape[1] * math.log(2 * math.pi)) - k * math.log(sigma) + self.log_scale.sum()
 
 
-class PluGeNEditor(CoordinateEditor):
+class PluGeNEditor(LeadingCoordinateEditor):
     """Move the first coordinates of z = f(w): w' = w + f⁻¹(z') − f⁻¹(z), with f⁻¹(z) = w up to rounding.
-
-    `values` are not needed: a code's coordinates are what the flow tells.
 
     Args:
         columns: see `CoordinateEditor`.
@@ -96,28 +94,22 @@ class PluGeNEditor(CoordinateEditor):
         layers: Layers | None = None,
         form: Form = "residual",
     ) -> None:
-        super().__init__(columns, layers, form)
-        if self.width > code_width:
-            raise ValueError(f"columns: {self.width} labels do not fit into codes of {code_width}")
-        self._config = {"code_width": code_width, "hidden": hidden, "couplings": couplings, "depth": depth}
+        super().__init__(columns, code_width, layers, form)
+        self._sizes = {"hidden": hidden, "couplings": couplings, "depth": depth}
         self.flow = NICE(code_width, hidden, couplings, depth)
         self.requires_grad_(False)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().config(), **self._config}
+        return {**super().config(), **self._sizes}
 
-    def coordinates(self, w: Float[Tensor, "n d"], values: Float[Tensor, "n k"] | None = None) -> Float[Tensor, "n k"]:
-        """Return c."""
-        return self.flow.encode(w)[:, : self.width]
+    def encode(self, w: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return z."""
+        return self.flow.encode(w)
 
-    def moved(
-        self, w: Float[Tensor, "n d"], old: Float[Tensor, "n k"], new: Float[Tensor, "n k"]
-    ) -> Float[Tensor, "n d"]:
-        """Return codes whose c went from `old` to `new`."""
-        z = self.flow.encode(w)
-        made = self.flow.decode(torch.cat([z[:, : self.width] + (new - old), z[:, self.width :]], dim=1))
-        return made if self.form == "paper" else w + (made - self.flow.decode(z))
+    def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return codes."""
+        return self.flow.decode(z)
 
 
 class PluGeN(LabelledMethod):

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sat3d.methods.coordinates import Columns, CoordinateEditor, Form, Layers
+from sat3d.methods.coordinates import Columns, Form, Layers, LeadingCoordinateEditor
 from sat3d.methods.styleae.network import LatentAutoencoder
 
 
-class AutoencoderEditor(CoordinateEditor):
+class AutoencoderEditor(LeadingCoordinateEditor):
     """Move an attribute's coordinate c in z = (c, s) (Bedychaj et al. 2024, arXiv 2412.20164, §3).
 
     w' = w + D(c', s) − D(c, s), which is w where c' = c; the paper's w' = D(c', s) also changes what the autoencoder
@@ -42,25 +41,19 @@ class AutoencoderEditor(CoordinateEditor):
         layers: Layers | None = None,
         form: Form = "residual",
     ) -> None:
-        super().__init__(columns, layers, form)
-        if self.width > code_width:
-            raise ValueError(f"columns: {self.width} labels do not fit into codes of {code_width}")
-        self._config = {"code_width": code_width, "hidden": None if hidden is None else list(hidden)}
+        super().__init__(columns, code_width, layers, form)
+        self.hidden = None if hidden is None else list(hidden)
         self.network = LatentAutoencoder(code_width, hidden)
         self.requires_grad_(False)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().config(), **self._config}
+        return {**super().config(), "hidden": self.hidden}
 
-    def coordinates(self, w: Float[Tensor, "n d"], values: Float[Tensor, "n k"] | None = None) -> Float[Tensor, "n k"]:
-        """Return what the encoder reads."""
-        return self.network.encode(w)[:, : self.width]
+    def encode(self, w: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return z."""
+        return self.network.encode(w)
 
-    def moved(
-        self, w: Float[Tensor, "n d"], old: Float[Tensor, "n k"], new: Float[Tensor, "n k"]
-    ) -> Float[Tensor, "n d"]:
-        """Return codes whose c went from `old` to `new`."""
-        z = self.network.encode(w)
-        made = self.network.decode(torch.cat([z[:, : self.width] + (new - old), z[:, self.width :]], dim=1))
-        return made if self.form == "paper" else w + (made - self.network.decode(z))
+    def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return codes."""
+        return self.network.decode(z)
