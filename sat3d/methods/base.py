@@ -58,6 +58,10 @@ class Editor(nn.Module, ABC):
         """Tell whether an attribute can be edited."""
         return attribute in self.attributes
 
+    def known_names(self) -> str:
+        """Tell in words what can be edited."""
+        return ", ".join(self.attributes)
+
     def edit(
         self,
         codes: Float[Tensor, "b ..."],
@@ -79,7 +83,7 @@ class Editor(nn.Module, ABC):
         names = [attribute] if isinstance(attribute, str) else list(attribute)
         unknown = [name for name in names if not self.knows(name)]
         if unknown:
-            raise ValueError(f"attribute: unknown {', '.join(unknown)}; this editor knows {', '.join(self.attributes)}")
+            raise ValueError(f"attribute: unknown {', '.join(unknown)}; this editor knows {self.known_names()}")
         if self.needs_reference:
             if reference is None:
                 raise ValueError(f"reference: {type(self).__name__} transfers attributes and needs a reference's codes")

@@ -154,7 +154,7 @@ class CoordinateEditor(Editor):
             ValueError: for an unknown attribute, and values that do not fit.
         """
         if not self.knows(attribute):
-            raise ValueError(f"attribute: unknown {attribute}; this editor knows {', '.join(self.attributes)}")
+            raise ValueError(f"attribute: unknown {attribute}; this editor knows {self.known_names()}")
         wanted = torch.as_tensor(value, dtype=codes.dtype, device=codes.device)
         return self._changed(codes, [attribute], self.valued, wanted, values)
 

@@ -90,6 +90,11 @@ class ChannelEditor(Editor):
         """Tell whether an attribute, or a channel of this name, can be edited."""
         return super().knows(attribute) or self._flat(attribute) is not None
 
+    def known_names(self) -> str:
+        """Tell in words what can be edited: attributes, and how channels are named."""
+        layer, size = next(iter(self.layers.items()))
+        return ", ".join([*self.attributes, f"every channel as layer/number, such as {layer}/0 to {layer}/{size - 1}"])
+
     def channels_of(self, attribute: str) -> list[tuple[int, float]]:
         """Return the channels that an attribute moves, flat, and the direction of each."""
         if not super().knows(attribute) and (flat := self._flat(attribute)) is not None:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -42,6 +44,11 @@ def test_any_channel_by_name(styles):
     for wrong in (f"{LAYER.name}/{LAYER.size}", "b8.conv9/3", f"{LAYER.name}/x"):
         with pytest.raises(ValueError, match="attribute: unknown"):
             editor().edit(styles, wrong, 5.0)
+    first = G.style_space.layers[0]
+    named = f"every channel as layer/number, such as {first.name}/0 to {first.name}/{first.size - 1}"
+    for tool, known in ((editor(), f"hat, smile, {named}"), (ChannelEditor.of(G.style_space, ()), named)):
+        with pytest.raises(ValueError, match=re.escape(f"attribute: unknown hut; this editor knows {known}")):
+            tool.edit(styles, "hut", 5.0)
 
 
 @pytest.mark.parametrize("attribute", ["hat", "smile", f"{LAYER.name}/3"])
