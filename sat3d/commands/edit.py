@@ -47,7 +47,7 @@ def main(
 
     import torch
 
-    from sat3d.commands.seeds import camera_of, styles_of, ws_of
+    from sat3d.commands.seeds import camera_of, ws_of
     from sat3d.generators import load_generator
     from sat3d.methods import MaskEditor, load_editor
     from sat3d.visualization import edit_clip, edit_grid, to_uint8, views, write_clip, write_picture
@@ -66,10 +66,11 @@ def main(
         raise ValueError(f"reference: {type(tool).__name__} {needs} --reference")
     camera = camera_of(net, yaw, pitch)
     with torch.no_grad():
-        before = styles_of(net, [source], truncation)
-        shown = None if reference is None else styles_of(net, [reference], truncation)
+        ws = ws_of(net, [source], truncation)
+        before = net.styles(ws)
+        shown = None if reference is None else net.styles(ws_of(net, [reference], truncation))
         if tool.space == "w":
-            after = net.styles(tool.edit(ws_of(net, [source], truncation), names, strength))
+            after = net.styles(tool.edit(ws, names, strength))
         else:
             after = tool.edit(before, names, strength, reference=shown)
         folder = writable(out)  # everything that can be wrong has been found by now

@@ -72,7 +72,7 @@ def main(
     import torch
     from tqdm.auto import tqdm
 
-    from sat3d.commands.seeds import cameras_of, condition_of, device_of, styles_of
+    from sat3d.commands.seeds import cameras_of, condition_of, device_of, ws_of
     from sat3d.generators import load_generator
     from sat3d.visualization import colour_depth, look, resized, to_uint8, write_picture
 
@@ -93,7 +93,7 @@ def main(
     looks: list[Look] = []
     with torch.no_grad():
         for number in tqdm(numbers, desc="Pictures"):  # one by one: memory for one picture, which no other one touches
-            styles = styles_of(net, [number], truncation, cutoff, condition)
+            styles = net.styles(ws_of(net, [number], truncation, cutoff, condition))
             own = torch.Generator().manual_seed(number) if noise == "random" else noise
             seen = look(net, styles, noise=own, neural_resolution=neural_resolution)
             rendering = seen(view)

@@ -80,17 +80,6 @@ def ws_of(
     return generator.map(z, c, truncation, cutoff)
 
 
-def styles_of(
-    generator: Generator,
-    seeds: Sequence[int],
-    truncation: float,
-    cutoff: int | None = None,
-    condition: Tensor | None = None,
-) -> Tensor:
-    """Return the styles of seeds, (B, C); arguments as for `ws_of`."""
-    return generator.styles(ws_of(generator, seeds, truncation, cutoff, condition))
-
-
 def condition_of(generator: Generator, label: int | None) -> Tensor | None:
     """Return a class as the condition of a 2-D generator, (1, c_dim); `None` for one without, or 3-D.
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sat3d.cli import main as door
 from sat3d.commands.generate import main
-from sat3d.commands.seeds import parse_seeds, styles_of
+from sat3d.commands.seeds import parse_seeds, ws_of
 from sat3d.generators import build_generator, load_generator, save_generator, tiny_generator
 from sat3d.ops.camera import Camera
 from sat3d.visualization import resized, to_uint8
@@ -58,7 +58,7 @@ def test_pictures_are_those_of_the_seeds(toys, tmp_path):
     assert names == {*pictures, "grid.png", "depth.png", "orbit.mp4", "orbit-depth.mp4"}
     net = load_generator(toys.generator)
     assert near(
-        picture(tmp_path, 9), net.synthesize(styles_of(net, [9], 1.0), camera=net.cameras.at(0.3, 0.0)).image[0]
+        picture(tmp_path, 9), net.synthesize(net.styles(ws_of(net, [9], 1.0)), camera=net.cameras.at(0.3, 0.0)).image[0]
     )
     for name in ("orbit.mp4", "orbit-depth.mp4"):
         assert [frame.shape for frame in imageio.mimread(tmp_path / name)] == [(128, 4 * 128, 3)] * 3
@@ -75,7 +75,8 @@ def test_flat_generator_takes_no_camera(toys, tmp_path):
 
 def test_a_class_is_drawn_as_asked(classes, toys, tmp_path):
     net = load_generator(classes)
-    expected = [net.synthesize(styles_of(net, [4], 1.0, condition=one)).image[0] for one in torch.eye(3).split(1)]
+    ws = (ws_of(net, [4], 1.0, condition=one) for one in torch.eye(3).split(1))
+    expected = [net.synthesize(net.styles(w)).image[0] for w in ws]
     for label in range(3):
         main(classes, "4", str(tmp_path), label=label)
         assert [near(picture(tmp_path, 4), image) for image in expected] == [i == label for i in range(3)]
@@ -102,11 +103,11 @@ def test_noise_is_constant_absent_or_the_seeds_own(classes, tmp_path):
 
 def test_truncation_to_nothing_is_the_mean_of_the_first_layers(toys, tmp_path):
     net = load_generator(toys.generator)
-    a, b = styles_of(net, [1, 2], 0.0)
+    a, b = net.styles(ws_of(net, [1, 2], 0.0))
     assert torch.allclose(a, b, atol=1e-5)
     main(toys.flat, "1", str(tmp_path), truncation=0.0, cutoff=3)
     flat = load_generator(toys.flat)
-    ws = styles_of(flat, [1], 1.0), styles_of(flat, [1], 0.0)
+    ws = flat.styles(ws_of(flat, [1], 1.0)), flat.styles(ws_of(flat, [1], 0.0))
     parts = [flat.style_space.split(s) for s in ws]
     mixed = [parts[layer.ws_index < 3][i] for i, layer in enumerate(flat.style_space.layers)]
     assert near(picture(tmp_path, 1), flat.synthesize(torch.cat(mixed, dim=1)).image[0])
@@ -119,7 +120,7 @@ def test_cameras_are_changed_as_asked(tmp_path, capsys):
     main("toyfaces64", "1", str(tmp_path), radius=3.0, fov=20.0, neural_resolution=8, frames=0)
     net = load_generator("toyfaces64")
     camera = Camera.look_at(0.0, 0.0, radius=3.0, fov=20.0)
-    s = styles_of(net, [1], 1.0)
+    s = net.styles(ws_of(net, [1], 1.0))
     assert near(picture(tmp_path, 1), net.synthesize(s, camera, neural_resolution=8).image[0])
     for other in (net.synthesize(s, camera), net.synthesize(s, net.cameras.frontal(), neural_resolution=8)):
         assert not near(picture(tmp_path, 1), other.image[0])
@@ -152,7 +153,7 @@ def test_clips_follow_their_path_around_the_view(tmp_path, clips, path, angles):
     assert clips.keys() == {f"{path}.mp4", f"{path}-depth.mp4"} and clips[f"{path}.mp4"].shape == (4, 64, 128, 3)
     for frame, (yaw, pitch) in zip(clips[f"{path}.mp4"], angles, strict=True):
         for i, seed in enumerate(seeds):
-            image = net.synthesize(styles_of(net, [seed], 1.0), net.cameras.at(yaw, pitch)).image[0]
+            image = net.synthesize(net.styles(ws_of(net, [seed], 1.0)), net.cameras.at(yaw, pitch)).image[0]
             assert near(frame[:, 64 * i : 64 * (i + 1)], image)
 
 
@@ -163,7 +164,7 @@ def test_the_colours_of_depth_mean_the_same_in_all_frames(tmp_path, clips):
     assert all(np.array_equal(frame, still) for frame in clips["orbit-depth.gif"])
     main("toyfaces64", "0", str(tmp_path), amplitude=(0.0, 0.6), frames=6, tile=32)
     net = load_generator("toyfaces64")
-    track, s = net.cameras.orbit(6, 0.0, 0.6), styles_of(net, [0], 1.0)
+    track, s = net.cameras.orbit(6, 0.0, 0.6), net.styles(ws_of(net, [0], 1.0))
     seen = [net.synthesize(s, track[i]) for i in range(6)]
     near_ends = np.array([float(r.depth[r.opacity >= 0.5].min()) for r in seen])
     yellow = np.array(colormaps["cividis_r"](0.0, bytes=True)[:3])

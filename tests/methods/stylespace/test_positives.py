@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from sat3d.commands.seeds import styles_of
+from sat3d.commands.seeds import ws_of
 from sat3d.generators import tiny_generator
 from sat3d.methods.stylespace import Examples
 from sat3d.methods.stylespace.positives import Likeness, read_pictures, seeded_styles, stored_styles
@@ -21,7 +21,7 @@ class Colours(torch.nn.Module):
 
 
 def test_seeds_are_those_of_the_command_line():
-    assert torch.equal(seeded_styles(G, (3, 8), 0.7), styles_of(G, [3, 8], 0.7))
+    assert torch.equal(seeded_styles(G, (3, 8), 0.7), G.styles(ws_of(G, [3, 8], 0.7)))
 
 
 @pytest.mark.parametrize("kind", ["s.npy", "s.safetensors", "w.safetensors"])
