@@ -84,7 +84,35 @@ def _in_sigmas(change: Tensor, std: Tensor) -> Tensor:
     return (change / std.clamp_min(1e-6)).abs()
 
 
-class AttributeDependency(Metric):
+class _CurveMetric(Metric):
+    """Add up changes and dependencies, a column for each point of the curve.
+
+    Args:
+        points: how many.
+        kwargs: torchmetrics' own.
+    """
+
+    higher_is_better = False
+    is_differentiable = False
+    full_state_update = False
+
+    total: Tensor
+    count: Tensor
+    seen: Tensor
+
+    def __init__(self, points: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("total", torch.zeros(3, points, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(points, dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("seen", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def compute(self) -> DependencyCurve:
+        """Return the averages at each point, at its mean change."""
+        change, mean, most = (tuple(row) for row in (self.total / self.count).tolist())
+        return DependencyCurve(change, mean, most, tuple(self.count.tolist()), int(self.seen))
+
+
+class AttributeDependency(_CurveMetric):
     """Average mean-AD and max-AD by how far the target moved, over edits of any strength.
 
     Args:
@@ -98,19 +126,11 @@ class AttributeDependency(Metric):
         (0.5, nan)
     """
 
-    higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
-
-    total: Tensor
-    count: Tensor
-    seen: Tensor
     edges: Tensor
 
     def __init__(self, edges: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(len(edges) - 1, **kwargs)
         self.register_buffer("edges", torch.tensor(edges), persistent=False)
-        _add_curve(self, len(edges) - 1)
 
     def update(self, change: Float[Tensor, "b a"], std: Float[Tensor, " a"], target: int) -> None:
         """Add edits of one target attribute; changes outside the borders are left out."""
@@ -122,15 +142,11 @@ class AttributeDependency(Metric):
         self.count += inside.sum(0)
         self.seen += len(change)
 
-    def compute(self) -> DependencyCurve:
-        """Return the averages of each bin, at its mean change."""
-        return _curve(self.total / self.count, self.count, self.seen)
-
 
 STEPS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
-class MatchedDependency(Metric):
+class MatchedDependency(_CurveMetric):
     """Average mean-AD and max-AD over pictures at equal changes of the target: see `matched_dependency`.
 
     Pictures whose sweep does not reach a change are left out of it; compare methods where `edits` is close to `seen`.
@@ -146,22 +162,14 @@ class MatchedDependency(Metric):
         (1, 0)
     """
 
-    higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
-
-    total: Tensor
-    count: Tensor
-    seen: Tensor
     at: Tensor
 
     def __init__(self, at: Sequence[float] = STEPS, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(len(at), **kwargs)
         if min(at) <= 0:
             raise ValueError(f"changes are read past the origin, so that each is above 0: {list(at)}")
         self.points = tuple(at)
         self.register_buffer("at", torch.tensor(at), persistent=False)
-        _add_curve(self, len(at))
 
     def update(self, change: Float[Tensor, "b d a"], std: Float[Tensor, " a"], target: int) -> None:
         """Add sweeps of one target attribute: B pictures, D rising strengths."""
@@ -174,15 +182,4 @@ class MatchedDependency(Metric):
 
     def compute(self) -> DependencyCurve:
         """Return the averages at each change."""
-        return _curve(self.total / self.count, self.count, self.seen)._replace(change=self.points)
-
-
-def _add_curve(metric: Metric, points: int) -> None:
-    metric.add_state("total", torch.zeros(3, points, dtype=torch.float64), dist_reduce_fx="sum")
-    metric.add_state("count", torch.zeros(points, dtype=torch.long), dist_reduce_fx="sum")
-    metric.add_state("seen", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-
-
-def _curve(average: Tensor, count: Tensor, seen: Tensor) -> DependencyCurve:
-    change, mean, most = (tuple(row) for row in average.tolist())
-    return DependencyCurve(change, mean, most, tuple(count.tolist()), int(seen))
+        return super().compute()._replace(change=self.points)
