@@ -23,7 +23,7 @@ class RegionSource:
             default each class is one.
         layer: `clusters` only, and needed there: whose activations. `renderer`, the ray-marched features, in a 3-D
             generator; a layer of 32 px, e.g. `synthesis.b32.conv1`, in a 2-D one.
-        codes: `clusters` only: codes whose activations are clustered, 64 by default.
+        codes: `clusters` only: codes whose activations are clustered; 64 where it is not given.
 
     Raises:
         ValueError: for none or several sources, or options of another one.
@@ -38,7 +38,7 @@ class RegionSource:
     clusters: int | None = None
     groups: dict[str, list[str]] | None = None
     layer: str | None = None
-    codes: int = 64
+    codes: int | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("parser", "network", "clusters") if getattr(self, name) is not None]
@@ -47,12 +47,17 @@ class RegionSource:
                 "regions: give exactly one of parser (a name), network (a parsing network) and clusters (how many), "
                 f"not {' and '.join(given) or 'none'}"
             )
-        if self.clusters is None and self.layer is not None:
-            raise ValueError(f"regions.layer={self.layer!r} is for clusters; {given[0]} needs none")
-        if self.clusters is not None and self.layer is None:
+        if self.clusters is None:
+            for name in ("layer", "codes"):
+                if (value := getattr(self, name)) is not None:
+                    raise ValueError(f"regions.{name}={value!r} is for clusters; {given[0]} needs none")
+            return
+        if self.layer is None:
             raise ValueError("regions.clusters needs regions.layer, e.g. renderer (3-D) or synthesis.b32.conv1 (2-D)")
-        if self.clusters is not None and min(self.clusters, self.codes) < 1:
-            raise ValueError(f"regions: clusters={self.clusters} and codes={self.codes} must be positive")
+        codes = 64 if self.codes is None else self.codes
+        if min(self.clusters, codes) < 1:
+            raise ValueError(f"regions: clusters={self.clusters} and codes={codes} must be positive")
+        object.__setattr__(self, "codes", codes)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> RegionSource:

@@ -352,5 +352,9 @@ def test_sources_exclude_each_other():
         RegionSource(clusters=3)
     with pytest.raises(ValueError, match="layer='renderer' is for clusters; parser needs none"):
         RegionSource(parser="toyfaces-parser", layer="renderer")
+    for other in ({"parser": "toyfaces-parser"}, {"network": ParsingNetwork(("a",), "torch.nn.Identity")}):
+        with pytest.raises(ValueError, match=r"regions\.codes=64 is for clusters; (parser|network) needs none"):
+            RegionSource(**other, codes=64)
+    assert RegionSource(clusters=3, layer="renderer").codes == 64
     with pytest.raises(ValueError, match="clusters=0 and codes=64 must be positive"):
         RegionSource(clusters=0, layer="renderer")
