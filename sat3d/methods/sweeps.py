@@ -90,24 +90,19 @@ class SweepGrades(nn.Module):
         self.std = (squares / count).sqrt().float()
         self.scores = nn.ModuleList(MatchedDependency(MATCHED) for _ in attributes).to(unedited.device)
 
+    @torch.no_grad()
     def update(self, codes: CodeBatch, editor: Editor) -> None:
         """Add edits of a batch of codes; moves of the target the wrong way count as none."""
+        before = self._read(codes, codes.styles)
         for (name, tail), score in zip(self.attributes.items(), self.scores, strict=True):
-            edits = [editor.edit(codes.styles, name, d) for d in self.strengths]
-            change = self._changes(codes, edits, tail)
-            score.update(change, self.std[dependency_columns(self.grader, tail.column)], 0)  # type: ignore[operator]
+            columns = dependency_columns(self.grader, tail.column)
+            edits = (editor.edit(codes.styles, name, d) for d in self.strengths)
+            change = torch.stack([self._read(codes, styles) - before for styles in edits], dim=1)[..., columns]
+            change[..., 0] = (tail.sign * change[..., 0]).clamp_min(0)
+            score.update(change, self.std[columns], 0)  # type: ignore[operator]
 
-    @torch.no_grad()
-    def _changes(self, codes: CodeBatch, edits: Sequence[Tensor], tail: Tail) -> Float[Tensor, "b d k"]:
-        columns = dependency_columns(self.grader, tail.column)
-
-        def read(styles: Tensor) -> Tensor:
-            return self.grader.log_odds(self.generator.synthesize(styles, camera=codes.camera).image)[:, columns]
-
-        before = read(codes.styles)
-        change = torch.stack([read(styles) - before for styles in edits], dim=1)
-        change[..., 0] = (tail.sign * change[..., 0]).clamp_min(0)
-        return change
+    def _read(self, codes: CodeBatch, styles: Float[Tensor, "b c"]) -> Float[Tensor, "b p"]:
+        return self.grader.log_odds(self.generator.synthesize(styles, camera=codes.camera).image)
 
     def report(self) -> dict[str, float]:
         """Return mean_ad, max_ad and reach, the share of codes whose target moved that far, at 1 σ of the target.

@@ -61,6 +61,14 @@ def test_attribute_dependency_is_what_a_line_gives():
     assert told["reach/smile"] == told["reach"] == 1.0
 
 
+def test_unedited_pictures_are_made_once_for_all_attributes(monkeypatch):
+    shown, synthesize = [], Plain.synthesize
+    monkeypatch.setattr(Plain, "synthesize", lambda self, s, **k: shown.append(s) or synthesize(self, s, **k))
+    found, some = grades({"smile": Tail(0, 1.0), "age": Tail(1, -1.0)}, (1.0, 2.0, 4.0)), codes(5)
+    found.update(some, Line(("smile", "age")))
+    assert len(shown) == 1 + 2 * 3 and sum(torch.equal(s, some.styles) for s in shown) == 1
+
+
 def test_the_wrong_way_counts_as_no_way():
     found = grades({"smile": Tail(0, -1.0), "age": Tail(1, -1.0)}, (1.0, 8.0))
     found.update(codes(4), Line(("smile", "age")))
