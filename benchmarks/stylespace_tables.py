@@ -170,18 +170,19 @@ def draw(seeds: Seeds, path: Path, fixed: float = 1.0) -> None:
 
     change = next(iter(seeds.values()))["change"]
     targets = shared(seeds, change.index(fixed))
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharex=True, layout="constrained")
-    for method in (m for m in _methods(seeds) if m != ORACLE):
+    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.6), sharex=True, layout="constrained")
+    for method, marker in zip((m for m in _methods(seeds) if m != ORACLE), "os^D", strict=True):
         read = [averaged(seeds, targets, method, point) for point in range(len(change))]
         for axis, values in zip(axes, zip(*read, strict=True), strict=True):
-            axis.plot(change, values, marker="o", markersize=3, label=method)
-    for axis, title in zip(axes, ("mean-AD", "max-AD"), strict=True):
-        axis.set(title=f"{title}, {len(targets)} targets", xlabel="change of the target, σ", xlim=(0, None))
-        axis.set_ylim(0, None)
+            axis.plot(change, values, marker=marker, markersize=4, linewidth=1.2, label=method)
+    told = {"mean-AD": "mean change of the others, σ", "max-AD": "largest change among the others, σ"}
+    for axis, (title, change_of_others) in zip(axes, told.items(), strict=True):
+        axis.set(title=f"{title}, {len(targets)} targets", xlabel="change of the target, σ", ylabel=change_of_others)
+        axis.set(xlim=(0, None), ylim=(0, None))
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=7, frameon=False)
+    axes[0].legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
