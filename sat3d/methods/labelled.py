@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from sat3d.generators import Generator, load_generator
+from sat3d.generators import CodeStream, Generator, load_generator
 from sat3d.generators.batches import LatentBatch
 from sat3d.methods.coordinates import CoordinateEditor, label_width
 
@@ -29,7 +28,8 @@ class LabelledMethod(LightningModule, ABC):
     checkpoints; the editor is in them as `load_editor` reads it, and is exported when a fit ends.
 
     Subclasses write `build`, `losses`, `blank_editor` and `read_labels`, and take at least the arguments below beside
-    `lr` and `seed`. Initial weights depend on `seed` alone; `losses` draws from the random numbers that it is given.
+    `lr` and `seed`. Initial weights depend on `seed` alone; noise on `seed`, the epoch and the code's number, so that
+    neither the batch nor the process that a code is in matters to its loss.
 
     Args:
         settings: the subclass's arguments; they become its hyperparameters.
@@ -60,12 +60,12 @@ class LabelledMethod(LightningModule, ABC):
         """Make the networks."""
 
     @abstractmethod
-    def losses(self, batch: LatentBatch, random: torch.Generator) -> dict[str, Tensor]:
-        """Return the weighted losses; their sum is minimised.
+    def losses(self, batch: LatentBatch, noise: CodeStream) -> dict[str, Tensor]:
+        """Return the weighted losses, means over the codes; their sum is minimised.
 
         Args:
             batch: codes with labels.
-            random: on the CPU; of the step in training, always the same in validation.
+            noise: for the codes' numbers, normal and as wide as a code; of the epoch in training, else always the same.
         """
 
     @abstractmethod
@@ -115,18 +115,18 @@ class LabelledMethod(LightningModule, ABC):
 
     def training_step(self, batch: LatentBatch, batch_idx: int) -> Tensor:
         """Return the loss of labelled codes."""
-        return self._step("train", batch, self._random(0, self.current_epoch, batch_idx))
+        return self._step("train", batch, self._noise(f"train/{self.current_epoch}"))
 
     def validation_step(self, batch: LatentBatch, batch_idx: int) -> None:
         """Log the loss, and how far labels read from codes are from the truth."""
-        self._grade("val", batch, batch_idx)
+        self._grade("val", batch)
 
     def test_step(self, batch: LatentBatch, batch_idx: int) -> None:
         """Log the same on the codes kept for the test."""
-        self._grade("test", batch, batch_idx)
+        self._grade("test", batch)
 
-    def _step(self, stage: str, batch: LatentBatch, random: torch.Generator) -> Tensor:
-        losses = self.losses(batch, random)
+    def _step(self, stage: str, batch: LatentBatch, noise: CodeStream) -> Tensor:
+        losses = self.losses(batch, noise)
         loss = torch.stack(list(losses.values())).sum()
         told: dict[str, Any] = {"batch_size": len(batch), "sync_dist": stage != "train"}
         self.log(f"{stage}/loss", loss, prog_bar=True, **told)
@@ -134,8 +134,8 @@ class LabelledMethod(LightningModule, ABC):
             self.log_dict({f"{stage}/{name}": value for name, value in losses.items()}, **told)
         return loss
 
-    def _grade(self, stage: str, batch: LatentBatch, batch_idx: int) -> None:
-        self._step(stage, batch, self._random(1, 0, batch_idx))
+    def _grade(self, stage: str, batch: LatentBatch) -> None:
+        self._step(stage, batch, self._noise("held out"))
         read = self.read_labels(batch.codes)
         if read is None:
             return
@@ -148,10 +148,8 @@ class LabelledMethod(LightningModule, ABC):
         self.log(f"{stage}/label_error", error.mean(), prog_bar=True, **told)
         self.log_dict(each, **told)
 
-    def _random(self, *numbers: int) -> torch.Generator:
-        """Return random numbers of a step, which do not depend on where a run was interrupted."""
-        sequence = np.random.SeedSequence([self.hparams["seed"], *numbers, self.global_rank])
-        return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    def _noise(self, name: str) -> CodeStream:
+        return CodeStream(self.hparams["seed"], self.hparams["code_width"], stream=f"noise/{name}")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam on what is trained."""

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sat3d.generators import CodeStream
 from sat3d.generators.batches import LatentBatch
 from sat3d.methods.coordinates import Columns, Form, Layers, LeadingCoordinateEditor, label_width
 from sat3d.methods.labelled import LabelledMethod
@@ -179,7 +180,7 @@ class PluGeN(LabelledMethod):
         hp = self.hparams
         self.sigma.fill_(max(hp["sigma_floor"], hp["sigma_start"] * hp["sigma_decay"] ** self.current_epoch))
 
-    def losses(self, batch: LatentBatch, random: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: LatentBatch, noise: CodeStream) -> dict[str, Tensor]:
         """Return the negative log likelihood, nats."""
         return {"nll": -self.flow.log_prob(batch.codes, batch.labels, float(self.sigma)).mean()}
 

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from sat3d.generators import CodeStream
+from sat3d.generators.batches import LatentBatch
 from sat3d.methods import StyleFlow, StyleFlowEditor
 from sat3d.methods.styleflow import ConditionalFlow, ContinuousFlow, MovingNorm
 from tests.methods.planted import COLUMNS, WIDTH, PlantedCodes, moved, samples, trainer
@@ -80,7 +82,8 @@ def test_hutchinsons_estimate_is_unbiased(kind):
     exact = float(made.log_prob(w, labels))
     count = 4000
     module = StyleFlow(**SMALL, noise=kind)
-    noise = module._noise(w.expand(count, -1), torch.Generator().manual_seed(0))
+    many = LatentBatch(torch.arange(count), w.expand(count, -1), labels.expand(count, -1), None)
+    noise = module._probe(many, CodeStream(0, 5, stream="noise"))
     assert kind == "gaussian" or set(noise.unique().tolist()) == {-1.0, 1.0}
     told = made.log_prob(w.expand(count, -1), labels.expand(count, -1), noise)
     error = float(told.std()) / count**0.5

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sat3d.generators import CodeStream
 from sat3d.generators.batches import LatentBatch
 from sat3d.methods.coordinates import Form, label_width
 from sat3d.methods.labelled import LabelledMethod
@@ -108,7 +109,7 @@ class StyleAE(LabelledMethod):
         styles = net.styles(codes[:, None].expand(-1, net.num_ws, -1))
         return net.synthesize(styles, camera=batch.camera).image
 
-    def losses(self, batch: LatentBatch, random: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: LatentBatch, noise: CodeStream) -> dict[str, Tensor]:
         """Return the weighted terms."""
         hp = self.hparams
         z, made = self.network(batch.codes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ class MovingNorm(nn.Module):
     """Normalise by moving statistics, so that the density of a code does not depend on those beside it.
 
     y = (x − μ) / √(σ² + ε), times a learnable scale, plus a learnable shift. μ and σ² move in `observe` only: the
-    average of all batches at first, then of the last ten or so.
+    average of all batches at first, then of the last ten or so. A batch is what all processes see in a step.
 
     Args:
         width: D.
@@ -38,11 +39,12 @@ class MovingNorm(nn.Module):
 
     @torch.no_grad()
     def observe(self, x: Float[Tensor, "b d"]) -> None:
-        """Move the statistics towards a batch's."""
+        """Move the statistics towards a batch's; with several processes all of them must."""
         self.seen += 1
         weight = (1 / self.seen).clamp_min(self.decay).to(x)
-        self.mean.lerp_(x.mean(0), weight)
-        self.var.lerp_(x.var(0, correction=0), weight)
+        mean, var = batch_moments(x)
+        self.mean.lerp_(mean, weight)
+        self.var.lerp_(var, weight)
 
     def log_slope(self) -> Float[Tensor, " d"]:
         """Return log ∂y/∂x of each dimension."""
@@ -55,6 +57,23 @@ class MovingNorm(nn.Module):
     def inverse(self, y: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         """Undo it."""
         return (y - self.shift) * (-self.log_slope()).exp() + self.mean
+
+
+def batch_moments(x: Float[Tensor, "b d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+    """Return mean and variance of a batch, of which every process holds a part.
+
+    Parts are told by their own mean and variance, not by sums of squares, in which small variances would be lost.
+    """
+    mean, var = x.mean(0), x.var(0, correction=0)
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return mean, var
+    own = torch.stack([torch.full_like(mean, len(x)), mean, var])
+    parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, own)
+    counts, means, variances = torch.stack(parts, dim=1)
+    shares = counts / counts.sum(0)
+    mean = (shares * means).sum(0)
+    return mean, (shares * (variances + (means - mean).square())).sum(0)
 
 
 class ConcatSquash(nn.Module):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from sat3d.generators import CodeStream
 from sat3d.generators.batches import LatentBatch
 from sat3d.methods.coordinates import Form
 from sat3d.methods.labelled import LabelledMethod
@@ -85,10 +85,10 @@ class StyleFlow(LabelledMethod):
         self.regressor = None if hidden is None else LabelRegressor(code_width, label_width, hidden)
         self.blank_editor()  # layers and gains are checked before the training
 
-    def losses(self, batch: LatentBatch, random: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: LatentBatch, noise: CodeStream) -> dict[str, Tensor]:
         """Return the negative log likelihood, nats, and the regressor's squared error."""
         w, labels = batch.codes, batch.labels
-        log_prob = self.flow.log_prob(w, labels, self._noise(w, random), observe=self.training)
+        log_prob = self.flow.log_prob(w, labels, self._probe(batch, noise), observe=self.training)
         losses = {"nll": -log_prob.mean()}
         if self.regressor is not None:
             if self.training:
@@ -98,11 +98,11 @@ class StyleFlow(LabelledMethod):
             self.log("train/evaluations", float(self.flow.evaluations), batch_size=len(batch))
         return losses
 
-    def _noise(self, w: Tensor, random: torch.Generator) -> Tensor | None:
+    def _probe(self, batch: LatentBatch, noise: CodeStream) -> Tensor | None:
         if self.hparams["divergence"] == "exact":
             return None
-        noise = torch.randn(w.shape, generator=random)
-        return (noise.sign() if self.hparams["noise"] == "rademacher" else noise).to(w)
+        z = noise.z(batch.index)
+        return (z.sign() if self.hparams["noise"] == "rademacher" else z).to(batch.codes)
 
     def read_labels(self, codes: Float[Tensor, "b d"]) -> Float[Tensor, "b k"] | None:
         """Return the labels that the regressor reads."""

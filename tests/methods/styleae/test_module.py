@@ -6,7 +6,7 @@ from lightning.pytorch import Callback
 from torch import nn
 from torch.utils.data import DataLoader
 
-from sat3d.generators import load_generator
+from sat3d.generators import CodeStream, load_generator
 from sat3d.generators.batches import LatentBatch
 from sat3d.methods import StyleAE, load_editor
 from sat3d.methods.styleae.losses import label_loss, picture_loss
@@ -115,7 +115,7 @@ def test_losses_are_the_papers_sum(toys):
         for w in (made, codes)
     ]
     square, beyond = picture_loss(*pictures, 0.1)
-    found = model.losses(batch, torch.Generator())
+    found = model.losses(batch, CodeStream(0, net.w_dim))
     torch.testing.assert_close(found["reconstruction"], 0.6 * square)
     torch.testing.assert_close(found["pixels"], 2 * beyond)
     torch.testing.assert_close(found["labels"], 0.4 * label_loss(z[:, :3], batch.labels))
@@ -203,9 +203,9 @@ def test_cameras_reach_the_generator(toys):
     """The loss of one code is another one from another camera."""
     net = load_generator(toys.generator)
     model = StyleAE(toys.generator, columns=COLUMNS, code_width=net.w_dim).eval()
-    codes, labels = torch.randn(1, net.w_dim), torch.zeros(1, 3)
+    codes, labels, noise = torch.randn(1, net.w_dim), torch.zeros(1, 3), CodeStream(0, net.w_dim)
     seen = [
-        float(model.losses(LatentBatch(torch.zeros(1), codes, labels, camera), torch.Generator())["reconstruction"])
+        float(model.losses(LatentBatch(torch.zeros(1), codes, labels, camera), noise)["reconstruction"])
         for camera in (net.cameras.at(0.0, 0.0), net.cameras.at(0.7, 0.2))
     ]
     assert seen[0] != pytest.approx(seen[1], rel=1e-3)
