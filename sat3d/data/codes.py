@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from sat3d.data.streams import IndexLoader, PairPlan
+from sat3d.data.streams import IndexLoader, PairPlan, ResumedStream
 from sat3d.generators import CameraDistribution, CodeStream, Generator, load_generator
 from sat3d.generators.batches import CodeBatch, PairBatch
 from sat3d.ops.camera import Camera
@@ -17,7 +17,7 @@ from sat3d.ops.camera import Camera
 Split = Literal["train", "val", "test"]
 
 
-class StyleCodeDataModule(LightningDataModule):
+class StyleCodeDataModule(ResumedStream, LightningDataModule):
     """Stream codes and cameras of a frozen generator, as pairs or one by one.
 
     Sample *i* of a split is a pure function of `(seed, i)`; the splits are disjoint streams. Only sample numbers pass
@@ -122,7 +122,7 @@ class StyleCodeDataModule(LightningDataModule):
 
     def train_dataloader(self) -> IndexLoader:
         """Return the training stream."""
-        return self._loader("train")
+        return self.resumed(self._loader("train"))
 
     def val_dataloader(self) -> IndexLoader:
         """Return the validation samples, the same every time."""

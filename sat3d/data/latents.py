@@ -16,11 +16,11 @@ from sat3d.data.label_coder import LabelCoder
 from sat3d.data.labels import Label
 from sat3d.data.latent_sources import LatentSource
 from sat3d.data.splits import Rows, split_rows
-from sat3d.data.streams import IndexLoader, ShufflePlan
+from sat3d.data.streams import IndexLoader, ResumedStream, ShufflePlan
 from sat3d.generators.batches import LatentBatch
 
 
-class LabelledLatentDataModule(LightningDataModule):
+class LabelledLatentDataModule(ResumedStream, LightningDataModule):
     """Feed codes with labels to methods that learn from both.
 
     Labels are scaled to [-1, 1], by the ranges of the training rows alone; categories are one-hot in {-1, 1}. Training
@@ -152,7 +152,7 @@ class LabelledLatentDataModule(LightningDataModule):
         """Return the training rows, shuffled; those that processes cannot share evenly are left out of an epoch."""
         rank, world_size = self._ranks()
         size = self._epoch_size(world_size)
-        return IndexLoader(size, self.batch_size, "train", rank=rank, world_size=world_size)
+        return self.resumed(IndexLoader(size, self.batch_size, "train", rank=rank, world_size=world_size))
 
     def val_dataloader(self) -> IndexLoader | list[IndexLoader]:
         """Return the validation rows, in order."""

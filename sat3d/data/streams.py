@@ -90,6 +90,32 @@ class IndexLoader:
             yield self.split, self.numbers[start : start + self.batch_size] + epoch * self.epoch_size
 
 
+class ResumedStream:
+    """Make a datamodule keep the place in its training stream in checkpoints.
+
+    Lightning restores loaders only where a run stopped within an epoch; one that ended with an epoch would start the
+    stream anew. Stands before `LightningDataModule` among the bases.
+    """
+
+    _train: IndexLoader | None = None
+    _place: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the training stream."""
+        return {} if self._train is None else {"train": self._train.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next training loader go on from a place."""
+        self._place = state.get("train")
+
+    def resumed(self, loader: IndexLoader) -> IndexLoader:
+        """Return the training loader, at the place that a checkpoint told."""
+        if self._place is not None:
+            loader.load_state_dict(self._place)
+        self._train, self._place = loader, None
+        return loader
+
+
 class ShufflePlan:
     """Say which row of a finite set training sample *i* is: every epoch passes through the rows in a new order.
 

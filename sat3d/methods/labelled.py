@@ -16,6 +16,7 @@ from torch import Tensor
 from sat3d.generators import CodeStream, Generator, load_generator
 from sat3d.generators.batches import LatentBatch
 from sat3d.methods.coordinates import CoordinateEditor, label_width
+from sat3d.methods.resume import reopen_epoch
 
 FROZEN = "generator."
 
@@ -164,7 +165,8 @@ class LabelledMethod(LightningModule, ABC):
         checkpoint["editor"] = {"card": card, "tensors": {k: v.cpu() for k, v in editor.state_dict().items()}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is frozen: it comes from its own file."""
+        """Add what is frozen: it comes from its own file; and go on with an epoch that was cut short."""
+        reopen_epoch(checkpoint)
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
     def on_fit_end(self) -> None:

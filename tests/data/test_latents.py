@@ -146,22 +146,24 @@ class Recorder(LightningModule):
         return torch.optim.SGD([self.weight], lr=0.0)
 
 
-def fit(files, folder, steps, checkpoint=None):
+def fit(files, folder, checkpoint=None, **length):
     model = Recorder()
     trainer = Trainer(
-        accelerator="cpu", max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, **length,
         enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
     )  # fmt: skip
     trainer.fit(model, datamodule=module(files), ckpt_path=checkpoint)
-    trainer.save_checkpoint(folder / f"{steps}.ckpt", weights_only=False)
+    trainer.save_checkpoint(folder / "stopped.ckpt", weights_only=False)
     return model
 
 
-def test_a_run_that_was_stopped_sees_what_the_uninterrupted_one_does(files, tmp_path):
-    whole, part = fit(files, tmp_path, 10), fit(files, tmp_path, 6)
-    assert sorted(flat(whole.seen[:4])) == list(range(28)) and whole.held_out[0] == list(range(28, 33))
-    resumed = fit(files, tmp_path, 10, tmp_path / "6.ckpt")
-    assert part.seen + resumed.seen == whole.seen and len(whole.seen) == 10
+# 4 batches an epoch
+@pytest.mark.parametrize("length, first, whole", [("max_steps", 6, 10), ("max_steps", 8, 10), ("max_epochs", 2, 3)])
+def test_a_run_that_was_stopped_sees_what_the_uninterrupted_one_does(files, tmp_path, length, first, whole):
+    straight, part = fit(files, tmp_path, **{length: whole}), fit(files, tmp_path, **{length: first})
+    assert sorted(flat(straight.seen[:4])) == list(range(28)) and straight.held_out[0] == list(range(28, 33))
+    resumed = fit(files, tmp_path, tmp_path / "stopped.ckpt", **{length: whole})
+    assert part.seen + resumed.seen == straight.seen and len(straight.seen) == whole * (4 if "epoch" in length else 1)
 
 
 @pytest.mark.parametrize(

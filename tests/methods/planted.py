@@ -1,9 +1,11 @@
 """Codes with planted labels, of which the truth can be read back: a nonlinear, invertible map of labels and noise."""
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
+from sat3d.data import Label, LabelledLatentDataModule, LatentFiles
 from sat3d.generators.batches import LatentBatch
 
 WIDTH, LABELS = 8, 3
@@ -75,6 +77,16 @@ class PlantedCodes(LightningDataModule):
         return self._loader(128, 1)
 
     test_dataloader = val_dataloader
+
+
+def planted_files(folder, count: int, **options) -> LabelledLatentDataModule:
+    """Return planted codes as the library reads them: shuffled, shared by processes, and resumed within an epoch."""
+    codes, labels = samples(count, 0)
+    np.save(folder / "codes.npy", codes)
+    np.save(folder / "labels.npy", torch.stack([labels[:, 0], (labels[:, 2] > 0).float()], 1))
+    source = LatentFiles(str(folder / "codes.npy"), str(folder / "labels.npy"), columns=["smile", "hat"])
+    plan = ["smile", Label("hat", classes=("no", "yes"))]
+    return LabelledLatentDataModule(source, plan, **{"val": 8, "test": 8, "batch_size": 16, **options})
 
 
 class Losses(Callback):

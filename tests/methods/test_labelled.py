@@ -6,10 +6,11 @@ import warnings
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from sat3d.generators import load_generator
-from sat3d.methods import PluGeN, StyleFlow, load_editor
-from tests.methods.planted import COLUMNS, WIDTH, Losses, PlantedCodes, samples, trainer
+from sat3d.methods import PluGeN, StyleAE, StyleFlow, load_editor
+from tests.methods.planted import COLUMNS, WIDTH, Losses, PlantedCodes, planted_files, samples, trainer
 
 pytest.importorskip("torchdiffeq")
 
@@ -18,6 +19,12 @@ MAKE = {
     "styleflow": lambda **kw: StyleFlow(hidden=(16,), regressor=(16,), tolerance=1e-3, **kw),
 }
 SIZED = {"columns": COLUMNS, "code_width": WIDTH}
+
+
+def styleae():
+    return StyleAE(reconstruction="code", lr=1e-3, ramp=2)
+
+
 both = pytest.mark.parametrize("name", MAKE)
 
 
@@ -59,18 +66,25 @@ def test_checkpoint_and_export_open_as_the_same_editor(name, tmp_path):
     assert told["val/loss"] == pytest.approx(float(run.callback_metrics["val/loss"]), abs=1e-5)
 
 
-@both
-def test_resumed_run_equals_the_uninterrupted_one(name, tmp_path):
+@pytest.mark.parametrize("stop, saved", [(6, "last"), (6, "during"), (6, "after"), (8, "last")])
+@pytest.mark.parametrize("name", ["plugen", "styleflow", "styleae"])
+def test_resumed_run_equals_the_uninterrupted_one(name, stop, saved, tmp_path):
+    # 4 batches an epoch: the run stops within its second epoch, or behind it
     whole, first, second = Losses(), Losses(), Losses()
-    straight, stopped, resumed = (MAKE[name]() for _ in range(3))
-    trainer(tmp_path, max_epochs=3, callbacks=[whole]).fit(straight, datamodule=small())
-    run = trainer(tmp_path, max_epochs=1, callbacks=[first])
-    run.fit(stopped, datamodule=small())
-    run.save_checkpoint(tmp_path / "last.ckpt")
+    straight, stopped, resumed = ({**MAKE, "styleae": styleae}[name]() for _ in range(3))
+    trainer(tmp_path, max_epochs=3, callbacks=[whole]).fit(straight, datamodule=planted_files(tmp_path, 76))
+    callbacks = [first, ModelCheckpoint(tmp_path, save_last=True)]
+    if saved == "during":
+        callbacks.append(ModelCheckpoint(tmp_path, filename="during", every_n_train_steps=stop))
+    run = trainer(tmp_path, max_epochs=3, max_steps=stop, callbacks=callbacks, enable_checkpointing=True)
+    run.fit(stopped, datamodule=planted_files(tmp_path, 76))
+    run.save_checkpoint(tmp_path / "after.ckpt")
     torch.manual_seed(99)  # what is drawn elsewhere does not matter
     again = trainer(tmp_path, max_epochs=3, callbacks=[second])
-    again.fit(resumed, datamodule=small(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    data = planted_files(tmp_path, 76)
+    again.fit(resumed, datamodule=data, ckpt_path=tmp_path / f"{saved}.ckpt", weights_only=True)
     assert len(whole.values) == 12 and first.values + second.values == whole.values
+    assert again.current_epoch == 3 and again.global_step == 12
     for (key, a), (_, b) in zip(straight.state_dict().items(), resumed.state_dict().items(), strict=True):
         assert torch.equal(a, b), key
 

@@ -6,22 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
-from sat3d.data import LabelledLatentDataModule, LatentFiles
 from sat3d.methods import PluGeN, StyleAE, StyleFlow
 from sat3d.methods.styleflow import MovingNorm
-from tests.methods.planted import samples, trainer
+from tests.methods.planted import COLUMNS, WIDTH, planted_files, trainer
 
 pytest.importorskip("torchdiffeq")
 
 MAKE = {
-    "styleae": lambda: StyleAE(reconstruction="code", lr=0.1),
-    "plugen": lambda: PluGeN(hidden=16, lr=0.01, sigma_decay=0.7),
-    "styleflow": lambda: StyleFlow(hidden=(16,), regressor=(16,), tolerance=1e-6, lr=0.01),
+    "styleae": lambda **kw: StyleAE(reconstruction="code", lr=0.1, **kw),
+    "plugen": lambda **kw: PluGeN(hidden=16, lr=0.01, sigma_decay=0.7, **kw),
+    "styleflow": lambda **kw: StyleFlow(hidden=(16,), regressor=(16,), tolerance=1e-6, lr=0.01, **kw),
 }
 
 
@@ -33,8 +31,7 @@ def fit_all(folder, devices):
         model.configure_optimizers = lambda m=model: torch.optim.SGD(
             [p for p in m.parameters() if p.requires_grad], lr=m.hparams["lr"]
         )
-        source = LatentFiles(f"{folder}/codes.npy", f"{folder}/labels.npy", columns=["smile", "hat"])
-        data = LabelledLatentDataModule(source, val=8, test=0, batch_size=16 // devices)
+        data = planted_files(folder, 70, batch_size=16 // devices)  # 54 to train on: the last batch is a smaller one
         done = trainer(folder, max_epochs=2, devices=devices, strategy="ddp" if devices > 1 else "auto")
         done.fit(model, datamodule=data)
         told = {k: float(v) for k, v in done.callback_metrics.items() if k.startswith("val")}
@@ -44,19 +41,16 @@ def fit_all(folder, devices):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(tmp_path):
-    codes, labels = samples(62, 0)  # 54 to train on: the last batch of an epoch is a smaller one
-    np.save(tmp_path / "codes.npy", codes)
-    np.save(tmp_path / "labels.npy", labels[:, :2])
     fit_all(tmp_path, 1)
-    (tmp_path / "run.py").write_text(f"from {__name__} import fit_all\nfit_all({str(tmp_path)!r}, 2)\n")
+    (tmp_path / "run.py").write_text(
+        f"from pathlib import Path\nfrom {__name__} import fit_all\nfit_all(Path({str(tmp_path)!r}), 2)\n"
+    )
     path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     subprocess.run([sys.executable, str(tmp_path / "run.py")], check=True, env=env, timeout=250)
     for name in MAKE:
         one, first, second = (torch.load(tmp_path / f"{name}-{run}.pt") for run in ("1-0", "2-0", "2-1"))
-        initial = MAKE[name]()
-        initial.hparams.update(columns={"smile": {"value": [0]}, "hat": {"value": [1]}}, code_width=codes.shape[1])
-        initial._build()
+        initial = MAKE[name](columns=COLUMNS, code_width=WIDTH)
         assert one["steps"] == first["steps"] == 8
         for key, value in one["state"].items():
             assert torch.equal(first["state"][key], second["state"][key]), (name, key)

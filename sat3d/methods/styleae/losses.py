@@ -42,16 +42,16 @@ def picture_loss(
     return delta.square().flatten(1).mean(1).mean(), (delta.abs() - margin).relu().flatten(1).mean(1).mean()
 
 
-def label_weight(progress: float, most: float = 0.3, ramp: float = 0.0) -> float:
+def label_weight(epoch: int, most: float = 0.3, ramp: int = 0) -> float:
     """Return λ, the weight of the label loss; 1 − λ is that of the reconstruction.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
+        epoch: counted from 0.
         most: λ after the ramp.
-        ramp: share of the training over which λ rises from 0; 0 for none, as in the released code's last version, 0.3
-            as in the version before.
+        ramp: epochs in which λ rises, in equal steps; 0 for none, as in the released code's last version, 30 of 100 in
+            the version before.
     """
-    return most if progress >= ramp else most * progress / ramp
+    return most * min(1.0, (epoch + 1) / max(1, ramp))
 
 
 def one_per_code(w: Float[Tensor, "b d"], num_ws: int) -> Float[Tensor, "b n d"]:

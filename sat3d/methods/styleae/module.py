@@ -43,7 +43,7 @@ class StyleAE(LabelledMethod):
             `decode_args`, of what builds it. What it names is imported and run.
         decode_args: keyword arguments of the builder.
         label_weight: λ.
-        ramp: share of the training over which λ rises from 0; 0 for none.
+        ramp: epochs in which λ rises to its value; 0 for none.
         label_loss: `square`, or `hinge` for categories: what is beyond its target is free.
         pixel_weight: p; the released code has 1 for FFHQ and 0 for AFHQ.
         margin: of L_pix; pixels count from −1 to 1.
@@ -75,7 +75,7 @@ class StyleAE(LabelledMethod):
         decode: str | None = None,
         decode_args: dict[str, Any] | None = None,
         label_weight: float = 0.3,
-        ramp: float = 0.0,
+        ramp: int = 0,
         label_loss: LabelLoss = "square",
         pixel_weight: float = 1.0,
         margin: float = MARGIN,
@@ -87,8 +87,10 @@ class StyleAE(LabelledMethod):
     ) -> None:
         if reconstruction == "picture" and (generator is None) == (decode is None):
             raise ValueError("reconstruction='picture': give generator, or decode where the codes are no generator's")
-        if not 0 <= label_weight <= 1 or not 0 <= ramp <= 1:
-            raise ValueError(f"label_weight={label_weight} and ramp={ramp} must be between 0 and 1")
+        if not 0 <= label_weight <= 1:
+            raise ValueError(f"label_weight={label_weight} must be between 0 and 1")
+        if ramp < 0 or ramp != int(ramp):
+            raise ValueError(f"ramp={ramp} must be a number of epochs")
         if code_steps < 0:
             raise ValueError(f"code_steps={code_steps} must be 0 or more")
         super().__init__(locals())
@@ -113,7 +115,8 @@ class StyleAE(LabelledMethod):
         """Return the weighted terms."""
         hp = self.hparams
         z, made = self.network(batch.codes)
-        weight = label_weight(self._progress(), hp["label_weight"], hp["ramp"])
+        # In full where nothing is trained: losses of all validations compare.
+        weight = label_weight(self.current_epoch, hp["label_weight"], hp["ramp"] if self.training else 0)
         k = label_width(hp["columns"])
         terms = {"labels": weight * label_loss(z[:, :k], batch.labels, hp["label_loss"])}
         if hp["reconstruction"] == "code" or (self.training and self.global_step < hp["code_steps"]):
@@ -123,11 +126,6 @@ class StyleAE(LabelledMethod):
         square, beyond = picture_loss(self._show(batch, made), wanted, hp["margin"])
         terms |= {"reconstruction": (1 - weight) * square, "pixels": hp["pixel_weight"] * beyond}
         return terms
-
-    def _progress(self) -> float:
-        if not self.training:
-            return 1.0  # losses of all validations compare
-        return min(1.0, self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches)))
 
     def read_labels(self, codes: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
         """Return the first coordinates."""

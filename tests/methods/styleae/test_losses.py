@@ -36,8 +36,10 @@ def test_means_of_two_devices_are_the_mean_of_one():
 
 
 def test_label_weight_rises_and_stays():
-    assert [label_weight(p, 0.3, 0.3) for p in (0.0, 0.15, 0.3, 1.0)] == pytest.approx([0, 0.15, 0.3, 0.3])
-    assert label_weight(0.0) == 0.3
+    # the released code: min((e + 1) / 100, 0.3)
+    wanted = [min((epoch + 1) / 100, 0.3) for epoch in range(100)]
+    assert [label_weight(epoch, 0.3, 30) for epoch in range(100)] == pytest.approx(wanted)
+    assert label_weight(0) == 0.3
 
 
 def test_one_w_serves_all_layers():
