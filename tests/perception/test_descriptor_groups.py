@@ -4,7 +4,7 @@ import yaml
 from sat3d.perception import DescriptorGroups, bundled_descriptors
 
 
-@pytest.mark.parametrize("name", ["toyfaces", "faces", "cats", "cars"])
+@pytest.mark.parametrize("name", ["toyfaces", "faces", "animals", "cats", "cars"])
 def test_bundled_files_are_what_they_say(name):
     groups = DescriptorGroups.from_yaml(name)
     assert name in bundled_descriptors()
@@ -69,5 +69,5 @@ def test_unparsable_and_missing_files(tmp_path):
     file.write_text("attributes: [")
     with pytest.raises(ValueError, match="not valid YAML"):
         DescriptorGroups.from_yaml(file)
-    with pytest.raises(FileNotFoundError, match="bundled name: cars, cats, faces, toyfaces"):
+    with pytest.raises(FileNotFoundError, match="bundled name: animals, cars, cats, faces, toyfaces"):
         DescriptorGroups.from_yaml("face")
