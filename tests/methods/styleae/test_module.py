@@ -167,9 +167,23 @@ def test_codes_need_not_be_a_generators(tmp_path):
     assert (again - picture).square().mean() < 0.5 * (TinyVAE(6)(untrained.network(codes)[1]) - picture).square().mean()
 
 
+def test_pictures_may_come_after_a_start_on_codes(tmp_path):
+    shown = []
+
+    class Shows(StyleAE):
+        def _show(self, batch, codes):
+            shown.append(self.global_step)
+            return super()._show(batch, codes)
+
+    model = Shows(decode=f"{__name__}.TinyVAE", decode_args={}, code_steps=3)
+    fit(model, tmp_path, max_steps=5, limit_val_batches=0)
+    assert set(shown) == {3, 4}
+
+
 def test_settings_that_cannot_be():
     for changes, message in (
         ({}, "give generator, or decode"),
+        ({"reconstruction": "code", "code_steps": -1}, "code_steps=-1 must be 0 or more"),
         ({"reconstruction": "code", "ramp": 0.3}, "ramp=0.3 must be a number of epochs"),
         ({"decode": "no.such.Thing"}, "cannot be imported"),
         ({"reconstruction": "code", "columns": COLUMNS, "code_width": 2}, "3 labels do not fit into codes of 2"),
