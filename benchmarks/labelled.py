@@ -203,7 +203,10 @@ def report(root: Path, work: Sequence[tuple[Training, int]]) -> dict[str, object
             rows += [{**row, "seed": str(seed)} for row in csv.DictReader(file)]
         told = json.loads((folder / "fit.json").read_text())
         (summary,) = json.loads((graded / "successes.json").read_text()).values()
-        facts.setdefault(one.name, {**summary["facts"], "steps": f"{told['steps']:,}"})
+        new = {**summary["facts"], "steps": f"{told['steps']:,}"}
+        old = facts.setdefault(one.name, new)
+        for key in ("ms per edit", "ms, batch"):  # the least of the seeds': others had more company on the machine
+            old[key] = min(old[key], new[key], key=float)
     found = summarise(rows)
     measures = ("success", *next(iter(found.values())).own)
     gaps = {f"{a} − {b}": {m: difference(rows, a, b, m) for m in measures} for a, b in combinations(found, 2)}

@@ -62,7 +62,7 @@ def success(toys, runs, monkeypatch, *words, asked="[runs/styleae-code/0,runs/pl
 def test_grades_methods_on_the_same_edits(toys, runs, monkeypatch, capsys):
     success(toys, runs, monkeypatch, "--count=3", "--examples=2", "--out=out")
     told = capsys.readouterr().out
-    assert "| styleae-code | " in told and "| plugen | " in told and "| hat | smile | beard | numbers |" in told
+    assert "| styleae-code | " in told and "| plugen | " in told and "| hat | smile | beard | parameters |" in told
     with (runs / "out/successes.csv").open() as file:
         rows = list(csv.DictReader(file))
     edits = {(row["method"], row["seed"]): [] for row in rows}
