@@ -95,10 +95,10 @@ def ablation_trainings() -> list[Training]:
             for weight in (0.1, 0.3, 0.9):
                 settings: dict[str, object] = {f"{MODEL}.hidden": [width] * layers, f"{MODEL}.label_weight": weight}
                 name = f"{layers} × {width}; λ {weight}"
-                found.append(Training(f"codes; {name}", "styleae-code", settings, (0,), 60, 24))
+                found.append(Training(f"codes; {name}", "styleae-code", settings, (0,), 30, 12))
                 if layers != 5 and width == 256 and weight != 0.1:
                     settings = {**settings, f"{MODEL}.code_steps": 3000}
-                    found.append(Training(f"pictures; {name}", "styleae", settings, (0,), 180, 24))
+                    found.append(Training(f"pictures; {name}", "styleae", settings, (0,), 120, 12))
     return found
 
 
