@@ -34,19 +34,19 @@ class LabelRegressor(nn.Module):
 class StyleFlowEditor(CoordinateEditor):
     """Change the labels that a flow is conditioned on: z = flow(w | a), w' = flow⁻¹(z | a') (Abdal et al. 2021).
 
-    What the flow leaves unexplained, flow⁻¹(z | a) − w within the solver's tolerance, is not part of an edit: w' = w +
-    flow⁻¹(z | a') − flow⁻¹(z | a). Of several attributes each is edited on the last one's codes, encoded again under
-    the labels that it gave them, as in the paper.
+    Edits are solved in float64 and far closer than the training was, so that flow⁻¹(z | a) is w to about 1e-6; what is
+    left is not part of an edit: w' = w + flow⁻¹(z | a') − flow⁻¹(z | a). Of several attributes each is edited on the
+    last one's codes, encoded again under the labels that it gave them, as in the paper.
 
     a is `values` where `edit` is given them, else what a regressor reads from the codes (from their mean over the ws).
-    Edits need torchdiffeq. They depend on the codes edited beside a code within the tolerance of the solver.
+    Edits need torchdiffeq.
 
     Args:
         columns: see `CoordinateEditor`; all of them are the condition.
         code_width: D.
         hidden: widths of the hidden layers of the flow.
         blocks: of the flow.
-        tolerance: of the solver.
+        tolerance: of the solver in training; that of edits is 1e-8 at most.
         regressor: widths of the hidden layers of the regressor; `None` leaves it out, and `values` must be given.
         layers: ws that an attribute's edits change.
         gains: by attribute, what a strength is multiplied by.
@@ -105,9 +105,10 @@ class StyleFlowEditor(CoordinateEditor):
         self, w: Float[Tensor, "n d"], old: Float[Tensor, "n k"], new: Float[Tensor, "n k"]
     ) -> Float[Tensor, "n d"]:
         """Return codes under a new condition."""
-        z = self.flow.encode(w, old)
-        made = self.flow.decode(z, new)
-        return made if self.form == "paper" else w + (made - self.flow.decode(z, old))
+        flow, precise, old, new = self.flow.exact(), w.double(), old.double(), new.double()
+        z = flow.encode(precise, old)
+        made = flow.decode(z, new)
+        return (made if self.form == "paper" else precise + (made - flow.decode(z, old))).to(w)
 
     def shifted(self, c: Float[Tensor, "n k"], attribute: str, amount: Float[Tensor, "n 1"]) -> Float[Tensor, "n k"]:
         """Return a condition of which an attribute rose by an amount times its gain."""

@@ -33,7 +33,7 @@ class StyleFlow(LabelledMethod):
         code_width: D; `null` takes the datamodule's.
         hidden: widths of the hidden layers of the flow; the paper's are five of 512, for D = 512.
         blocks: of the flow.
-        tolerance: of the solver, absolute and relative.
+        tolerance: of the solver in training, absolute and relative.
         divergence: `hutchinson`, or `exact` for D times the work.
         noise: of Hutchinson's estimate: `gaussian`, or `rademacher`, whose variance is smaller.
         adjoint: gradients by a second differential equation, as released: less memory, more time.
