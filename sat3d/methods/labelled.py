@@ -126,6 +126,16 @@ class LabelledMethod(LightningModule, ABC):
         """Log the same on the codes kept for the test."""
         self._grade("test", batch)
 
+    def predict_step(self, batch: LatentBatch, batch_idx: int) -> dict[str, Any]:
+        """Return the codes' numbers and edits: for each attribute the codes at strength 1, (B, D).
+
+        With them come `labels`, those of the data, and `read`, those that the networks read from the codes, or `None`.
+        """
+        editor, codes = self.editor(), batch.codes
+        edits = {name: editor.edit(codes, name, 1.0, values=batch.labels) for name in editor.attributes}
+        read = self.read_labels(codes)
+        return {"index": batch.index, "labels": batch.labels, "read": read, "edits": edits}
+
     def _step(self, stage: str, batch: LatentBatch, noise: CodeStream) -> Tensor:
         losses = self.losses(batch, noise)
         loss = torch.stack(list(losses.values())).sum()

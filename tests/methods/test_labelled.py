@@ -89,6 +89,22 @@ def test_resumed_run_equals_the_uninterrupted_one(name, stop, saved, tmp_path):
         assert torch.equal(a, b), key
 
 
+@pytest.mark.parametrize("name", ["plugen", "styleflow", "styleae"])
+def test_prediction_edits_the_codes_of_the_test(name, tmp_path):
+    module, data = {**MAKE, "styleae": styleae}[name](), planted_files(tmp_path, 40, batch_size=5)
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(module, datamodule=data)
+    batches = run.predict(module, datamodule=data)
+    assert torch.cat([told["index"] for told in batches]).tolist() == list(range(32, 40))
+    w, editor = data.latents(range(32, 40)), module.editor()
+    for attribute in ("smile", "hat/no", "hat/yes"):
+        edited = torch.cat([told["edits"][attribute] for told in batches])
+        torch.testing.assert_close(edited, editor.edit(w.codes, attribute, 1.0, values=w.labels), atol=1e-5, rtol=0)
+        assert not torch.equal(edited, w.codes)
+    torch.testing.assert_close(torch.cat([told["read"] for told in batches]), module.read_labels(w.codes))
+    assert torch.equal(torch.cat([told["labels"] for told in batches]), w.labels)
+
+
 @both
 def test_initial_weights_follow_the_seed_alone(name):
     torch.manual_seed(1)

@@ -16,7 +16,7 @@ METHODS = {"styleae": {"hidden": "[8]"}, "plugen": {"hidden": 8}, "styleflow": {
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_experiment_fits_tests_and_leaves_an_editor(toys, tmp_path, monkeypatch, name):
+def test_experiment_fits_tests_predicts_and_leaves_an_editor(toys, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SAT3D_CACHE", str(tmp_path / "cache"))
     if name == "styleflow":
@@ -40,7 +40,8 @@ def test_experiment_fits_tests_and_leaves_an_editor(toys, tmp_path, monkeypatch,
             "beard/no",
             "beard/yes",
         )
-    main(["test", *words, "--ckpt_path", "last"])
+    for verb in ("test", "predict"):
+        main([verb, *words, "--ckpt_path", "last"])
     assert "test/label_error" in json.loads((folder / "test" / "test.json").read_text())["metrics"]
 
 
