@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sat3d.evaluation.success_table import difference, markdown, summarise
 
 EIGHT = "[hair_length, glasses, smile, mouth_open, beard, moustache, eyebrows, hat]"
+EDITABLE = EIGHT[:-1] + ", hair_colour, hair_curl, shirt_colour, hat_colour, background]"
 MODEL, DATA, CALLBACKS = "model.init_args", "data.init_args", "trainer.callbacks"
 RESULTS = Path("docs/benchmarks/labelled.json")
 VALIDATION = 12
@@ -69,7 +70,7 @@ METHODS = [
 
 
 def attribute_trainings() -> list[Training]:
-    """Return trainings on 8 and on all 21 attributes (20 and 50 label columns), StyleAE with two widths."""
+    """Return trainings on 8, on the 13 editable and on all 21 attributes of the world, StyleAE with two widths."""
     found = []
     for method, experiment, widths in (
         ("StyleAE, codes", "styleae-code", (64, 256)),
@@ -77,11 +78,9 @@ def attribute_trainings() -> list[Training]:
         ("StyleFlow", "styleflow", (64,)),
     ):
         for width in widths:
-            for count in (8, 21):
+            for count, labels in ((8, EIGHT), (13, EDITABLE), (21, "null")):
                 hidden = width if method == "PluGeN" else [width] * 3
-                settings: dict[str, object] = {f"{MODEL}.hidden": hidden}
-                if count == 21:
-                    settings[f"{DATA}.labels"] = "null"
+                settings: dict[str, object] = {f"{MODEL}.hidden": hidden, f"{DATA}.labels": labels}
                 name = f"{method}; {count} attributes; width {width}"
                 found.append(Training(name, experiment, settings, budget_s=60, count=16, identity=False))
     return found

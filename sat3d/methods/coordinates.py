@@ -12,12 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sat3d.methods.base import Editor
+from sat3d.methods.layers import Layers, checked_layers, span_of
 
 Columns = Mapping[str, Mapping[str, Sequence[int]]]
 """For each attribute its columns among the K labels, by class; a continuous one has the single class `value`."""
-
-Layers = Mapping[str, Sequence[int]]
-"""For an attribute the first and the last of the ws that its edits change."""
 
 Form = Literal["residual", "paper"]
 """How an edited code is told: w + D(c') − D(c), which keeps what D does not know of w, or the papers' D(c')."""
@@ -73,12 +71,7 @@ class CoordinateEditor(Editor):
         if form not in ("residual", "paper"):
             raise ValueError(f"form={form!r} is unknown; choose residual or paper")
         self.form = form
-        self.layers = {name: list(span) for name, span in (layers or {}).items()}
-        if unknown := set(self.layers) - set(self.columns):
-            raise ValueError(f"layers: unknown attributes {sorted(unknown)}; there are {', '.join(self.columns)}")
-        for name, span in self.layers.items():
-            if len(span) != 2 or not 0 <= span[0] <= span[1]:
-                raise ValueError(f"layers: {name}: {span} must be the first and the last of its ws, counted from 0")
+        self.layers = checked_layers(layers, self.columns)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -178,11 +171,8 @@ class CoordinateEditor(Editor):
 
     def _change(self, codes: Tensor, attribute: str, change: Change, amount: Tensor, values: Tensor | None) -> Tensor:
         layered = codes if codes.ndim == 3 else codes[:, None]
-        first, last = 0, layered.shape[1] - 1
-        if codes.ndim == 3:
-            first, last = self.layers.get(self._place[attribute][0], (first, last))
-        if last >= layered.shape[1]:
-            raise ValueError(f"layers: {attribute} asks for ws {first} to {last}; the codes have {layered.shape[1]}")
+        ranges = self.layers if codes.ndim == 3 else {}
+        first, last = span_of(ranges, self._place[attribute][0], layered.shape[1])
         part = layered[:, first : last + 1]
         if bool((part == part[:, :1]).all()):
             part = part[:, :1]  # one w for all layers, as mapping networks tell them, is edited once

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from sat3d.generators import CodeStream
 from sat3d.generators.batches import LatentBatch
-from sat3d.methods.coordinates import Columns, Form, Layers, LeadingCoordinateEditor, label_width
+from sat3d.methods.coordinates import Columns, Form, LeadingCoordinateEditor, label_width
 from sat3d.methods.labelled import LabelledMethod
+from sat3d.methods.layers import Layers
 
 
 class AdditiveCoupling(nn.Module):

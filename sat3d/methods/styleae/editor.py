@@ -8,7 +8,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from sat3d.methods.coordinates import Columns, Form, Layers, LeadingCoordinateEditor
+from sat3d.methods.coordinates import Columns, Form, LeadingCoordinateEditor
+from sat3d.methods.layers import Layers
 from sat3d.methods.styleae.network import LatentAutoencoder
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sat3d.methods.coordinates import Columns, CoordinateEditor, Form, Layers
+from sat3d.methods.coordinates import Columns, CoordinateEditor, Form
+from sat3d.methods.layers import Layers
 from sat3d.methods.styleflow.flow import ConditionalFlow
 from sat3d.methods.styleflow.layers import MovingNorm
 

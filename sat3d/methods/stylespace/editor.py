@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sat3d.generators import StyleSpace
-from sat3d.methods.base import Editor
+from sat3d.methods.directions import LinearEditor
 
 
-class ChannelEditor(Editor):
+class ChannelEditor(LinearEditor):
     """Move channels: s_u ← s_u + strength · direction · σ_u (Wu et al. 2021, arXiv 2011.12799, §5).
 
     Strength is in standard deviations of the channel; the paper's pictures take 5 to 20. Beside its attributes the
@@ -103,12 +103,11 @@ class ChannelEditor(Editor):
         pairs = zip(self.channels[row, : self.top].tolist(), self.directions[row, : self.top].tolist(), strict=True)
         return [(int(u), float(d)) for u, d in pairs if u >= 0]
 
-    def offset(self, attributes: Sequence[str]) -> Float[Tensor, " c"]:
-        """Return what strength 1 adds to the styles, (C,); a channel that several attributes share moves for each."""
+    def direction(self, attribute: str) -> Float[Tensor, " c"]:
+        """Return what strength 1 adds to the styles, (C,)."""
         offset = torch.zeros_like(self.std)
-        for attribute in attributes:
-            for flat, direction in self.channels_of(attribute):
-                offset[flat] += direction * self.std[flat]
+        for flat, direction in self.channels_of(attribute):
+            offset[flat] += direction * self.std[flat]
         return offset
 
     def _flat(self, name: str) -> int | None:
@@ -117,8 +116,3 @@ class ChannelEditor(Editor):
             return None
         before = list(self.layers).index(layer)
         return sum(list(self.layers.values())[:before]) + int(channel)
-
-    def _edit(
-        self, codes: Tensor, attributes: list[str], strength: Tensor, reference: Tensor | None, values: Tensor | None
-    ) -> Tensor:
-        return codes + strength * self.offset(attributes).to(codes)
