@@ -21,7 +21,16 @@ from sat3d.metrics.locality import (
     region_hits,
     winning_region,
 )
-from sat3d.metrics.moments import ColumnMoments, Moments, merge_moments, row_moments
+from sat3d.metrics.moments import (
+    ColumnCovariance,
+    ColumnMoments,
+    Covariance,
+    Moments,
+    merge_moments,
+    merge_scatter,
+    row_moments,
+    row_scatter,
+)
 from sat3d.metrics.pictures import PictureErrors, PictureMatch, masked_l1, masked_psnr, picture_errors
 from sat3d.metrics.top import Ranking, TopRows
 from sat3d.metrics.transfer import (
@@ -37,7 +46,9 @@ __all__ = [
     "DCI",
     "AttributeDependency",
     "ChannelRegions",
+    "ColumnCovariance",
     "ColumnMoments",
+    "Covariance",
     "DCIScores",
     "DependencyCurve",
     "EditLocality",
@@ -67,10 +78,12 @@ __all__ = [
     "matched_dependency",
     "mean_of_others",
     "merge_moments",
+    "merge_scatter",
     "picture_errors",
     "region_grid",
     "region_hits",
     "row_moments",
+    "row_scatter",
     "transfer_gain",
     "view_spread",
     "winning_region",

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
+from sat3d.methods.graded import GradedDiscovery
 from sat3d.methods.stylespace.editor import ChannelEditor
-from sat3d.methods.stylespace.grading import GradedDiscovery
 from sat3d.methods.stylespace.jacobian import GradientMaps
 from sat3d.methods.stylespace.positives import Examples, Likeness, seeded_styles, stored_styles
 from sat3d.methods.stylespace.relevance import attribute_relevance

@@ -1,4 +1,4 @@
-"""Who grades discovered channels, on which codes, and what is logged."""
+"""Who grades directions that a closed-form method found, on which codes, and what is logged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from sat3d.generators.batches import CodeBatch
+from sat3d.methods.base import edited_styles
 from sat3d.methods.one_pass import OnePass
 from sat3d.methods.sweeps import SweepGrades, Tail, known_tails
 from sat3d.perception import Scorer
@@ -20,6 +21,7 @@ class GradedDiscovery(OnePass):
 
     They tell Attribute Dependency at equal change of the target, see `SweepGrades`. Subclasses set `attributes`, and
     take `labeller`, `judge`, `graded_as`, `strengths`, `graded_codes` and `render_batch` as `StyleSpaceDiscovery` does.
+    Editors of w and of s are graded alike.
 
     Attributes:
         attributes: what the editor knows.
@@ -83,7 +85,8 @@ class GradedDiscovery(OnePass):
 
         def pictures(name: str) -> Tensor:
             parts = self._split(batch)
-            return torch.cat([self._picture(part, editor.edit(part.styles, name, middle)) for part in parts])
+            styles = (edited_styles(self.generator, editor, part, name, middle) for part in parts)
+            return torch.cat([self._picture(part, edited) for part, edited in zip(parts, styles, strict=True)])
 
         return {name: pictures(name) for name in self.attributes}
 
