@@ -3,6 +3,7 @@
 from sat3d.callbacks.channels import ChannelFigures
 from sat3d.callbacks.pictures import EditGrid
 from sat3d.callbacks.snapshots import TimedEditors
+from sat3d.callbacks.strips import EditStrips
 from sat3d.callbacks.summary import Summary
 
-__all__ = ["ChannelFigures", "EditGrid", "Summary", "TimedEditors"]
+__all__ = ["ChannelFigures", "EditGrid", "EditStrips", "Summary", "TimedEditors"]

@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sat3d.methods.base import Editor, load_editor
+    from sat3d.methods.directions import DirectionEditor
+    from sat3d.methods.ganspace import GANSpace
+    from sat3d.methods.interfacegan import BoundaryEditor, InterFaceGAN
     from sat3d.methods.plugen import PluGeN, PluGeNEditor
     from sat3d.methods.sat3d import SAT3D, MaskEditor
+    from sat3d.methods.sefa import SeFa
     from sat3d.methods.styleae import AutoencoderEditor, StyleAE
     from sat3d.methods.styleflow import StyleFlow, StyleFlowEditor
     from sat3d.methods.stylespace import ChannelEditor, StyleSpaceDiscovery
@@ -14,11 +18,16 @@ if TYPE_CHECKING:
 __all__ = [
     "SAT3D",
     "AutoencoderEditor",
+    "BoundaryEditor",
     "ChannelEditor",
+    "DirectionEditor",
     "Editor",
+    "GANSpace",
+    "InterFaceGAN",
     "MaskEditor",
     "PluGeN",
     "PluGeNEditor",
+    "SeFa",
     "StyleAE",
     "StyleFlow",
     "StyleFlowEditor",
@@ -29,10 +38,15 @@ __all__ = [
 _HOME = {
     "Editor": "sat3d.methods.base",
     "load_editor": "sat3d.methods.base",
+    "DirectionEditor": "sat3d.methods.directions",
+    "GANSpace": "sat3d.methods.ganspace",
+    "BoundaryEditor": "sat3d.methods.interfacegan",
+    "InterFaceGAN": "sat3d.methods.interfacegan",
     "MaskEditor": "sat3d.methods.sat3d",
     "SAT3D": "sat3d.methods.sat3d",
     "PluGeN": "sat3d.methods.plugen",
     "PluGeNEditor": "sat3d.methods.plugen",
+    "SeFa": "sat3d.methods.sefa",
     "AutoencoderEditor": "sat3d.methods.styleae",
     "StyleAE": "sat3d.methods.styleae",
     "StyleFlow": "sat3d.methods.styleflow",
