@@ -53,6 +53,7 @@ class Training:
         identity: tell how far identities move; not where their attributes are edited.
         varies: the option that a seed sets, beside the codes' order; of which codes or what chance decides.
         strengths: of the search, a grid; the command's own if not given.
+        graded: attributes; all that the editor knows if not given.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Training:
     identity: bool = True
     varies: Sequence[str] = (f"{MODEL}.seed", f"{DATA}.seed")
     strengths: str | None = None
+    graded: str | None = None
 
 
 METHODS = [
@@ -76,19 +78,19 @@ METHODS = [
 
 
 def attribute_trainings() -> list[Training]:
-    """Return trainings on 8, on the 13 editable and on all 21 attributes of the world, StyleAE with two widths."""
+    """Return trainings on 8, on the 13 editable and on all 21 attributes of the world, graded on the 8 of all."""
+    labels = {8: EIGHT, 13: EDITABLE, 21: "null"}
     found = []
-    for method, experiment, widths in (
-        ("StyleAE, codes", "styleae-code", (64, 256)),
-        ("PluGeN", "plugen", (256,)),
-        ("StyleFlow", "styleflow", (64,)),
+    for method, experiment, width, count in (
+        *(("StyleAE, codes", "styleae-code", 64, count) for count in (8, 21)),
+        *(("StyleAE, codes", "styleae-code", 256, count) for count in labels),
+        *(("PluGeN", "plugen", 256, count) for count in (8, 21)),
+        *(("StyleFlow", "styleflow", 64, count) for count in (8, 21)),
     ):
-        for width in widths:
-            for count, labels in ((8, EIGHT), (13, EDITABLE), (21, "null")):
-                hidden = width if method == "PluGeN" else [width] * 3
-                settings: dict[str, object] = {f"{MODEL}.hidden": hidden, f"{DATA}.labels": labels}
-                name = f"{method}; {count} attributes; width {width}"
-                found.append(Training(name, experiment, settings, budget_s=60, count=16, identity=False))
+        hidden = width if method == "PluGeN" else [width] * 3
+        settings: dict[str, object] = {f"{MODEL}.hidden": hidden, f"{DATA}.labels": labels[count]}
+        name = f"{method}; {count} attributes; width {width}"
+        found.append(Training(name, experiment, settings, budget_s=60, count=12, identity=False, graded=EIGHT))
     return found
 
 
@@ -112,18 +114,21 @@ def baseline_trainings() -> list[Training]:
     stream, model = (f"{DATA}.seed",), (f"{MODEL}.seed",)
     nothing: dict[str, object] = {}
     methods = [
-        ("InterFaceGAN, w", "interfacegan", {}, model),
+        ("InterFaceGAN, w", "interfacegan", nothing, model),
         ("InterFaceGAN, w, the others kept", "interfacegan", {f"{MODEL}.keep": "everything"}, model),
         ("InterFaceGAN, s", "interfacegan-s", nothing, model),
         ("GANSpace", "ganspace", nothing, stream),
         ("SeFa", "sefa", nothing, stream),
         ("StyleCLIP", "styleclip", nothing, stream),
         ("Editing in Style", "editing-in-style", nothing, stream),
-        ("StyleSpace", "stylespace", {f"{MODEL}.regions": "null"}, stream),
-        ("SAT3D", "sat3d", {f"{DATA}.batch_size": 8}, stream),
     ]
     grid = "[0.25,0.5,1,2,4,8,16,32]"
-    return [Training(n, e, s, (1, 2, 3), None, 32, varies=v, strengths=grid) for n, e, s, v in methods]
+    found = []
+    for name, experiment, settings, varies in methods:
+        unseen = {} if varies == model else {f"{MODEL}.labeller": "null"}  # nothing is graded on the way
+        options = {"varies": varies, "strengths": grid, "graded": EIGHT}
+        found.append(Training(name, experiment, {**settings, **unseen}, (1, 2, 3), None, 12, **options))
+    return found
 
 
 STUDIES: dict[str, Callable[[], list[Training]]] = {
@@ -198,7 +203,8 @@ def grade(root: Path, one: Training, seed: int, split: str, count: int, editor: 
         examples = 3 if split == "test" else 0
         words += [] if one.identity else ["--identity=null"]
         if one.budget_s is None:
-            words += [f"--codes={CODES}", f"--attributes={EIGHT}"]
+            words.append(f"--codes={CODES}")
+        words += [] if one.graded is None else [f"--attributes={one.graded}"]
         words += [] if one.strengths is None else [f"--strengths={one.strengths}"]
         run(["success", *words, f"--judge={judge}", f"--examples={examples}", f"--out={out}"], out / "log")
     (summary,) = json.loads((out / "successes.json").read_text()).values()
