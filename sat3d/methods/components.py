@@ -139,9 +139,10 @@ class NamedComponents(GradedDiscovery):
 
     def _look(self, scorer: Scorer) -> None:
         hp, editor = self.hparams, self._plain()
-        codes = self._split(self._data().probe(hp["named_codes"], self.device))
-        before = torch.cat([scorer.log_odds(self._picture(part, part.styles)) for part in codes])
-        std = before.std(0, correction=0).clamp_min(1e-6)
+        seen = self._data().probe(max(hp["named_codes"], hp["graded_codes"]), self.device)
+        read = torch.cat([scorer.log_odds(self._picture(part, part.styles)) for part in self._split(seen)])
+        std, before = read.std(0, correction=0).clamp_min(1e-6), read[: hp["named_codes"]]
+        codes = self._split(seen[: hp["named_codes"]])
         bar = tqdm(self.components, desc="Looking at directions", disable=not self.trainer.is_global_zero, leave=False)
         for k, component in enumerate(bar):
             moved = [self._moved(editor, codes, component.name, sign * hp["shift"]) - before for sign in (1, -1)]

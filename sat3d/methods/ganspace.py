@@ -35,7 +35,7 @@ class GANSpace(NamedComponents):
         judge: attribute predictor behind `test/*`; it is not loaded before.
         graded_as: what labeller and judge call an attribute, where that differs.
         strengths: of the graded edits, in σ.
-        graded_codes: unedited pictures from which the σ of the graders' log-odds is taken.
+        graded_codes: unedited pictures from which the σ of log-odds is taken, the scorer's and the graders'.
         render_batch: pictures that are made at a time.
 
     Raises:
