@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from sat3d.methods.plugen import PluGeN, PluGeNEditor
     from sat3d.methods.sat3d import SAT3D, MaskEditor
     from sat3d.methods.styleae import AutoencoderEditor, StyleAE
+    from sat3d.methods.styleclip import StyleCLIPDirections, TextDirectionEditor
     from sat3d.methods.styleflow import StyleFlow, StyleFlowEditor
     from sat3d.methods.stylespace import ChannelEditor, StyleSpaceDiscovery
 
@@ -20,9 +21,11 @@ __all__ = [
     "PluGeN",
     "PluGeNEditor",
     "StyleAE",
+    "StyleCLIPDirections",
     "StyleFlow",
     "StyleFlowEditor",
     "StyleSpaceDiscovery",
+    "TextDirectionEditor",
     "load_editor",
 ]
 
@@ -35,6 +38,8 @@ _HOME = {
     "PluGeNEditor": "sat3d.methods.plugen",
     "AutoencoderEditor": "sat3d.methods.styleae",
     "StyleAE": "sat3d.methods.styleae",
+    "StyleCLIPDirections": "sat3d.methods.styleclip",
+    "TextDirectionEditor": "sat3d.methods.styleclip",
     "StyleFlow": "sat3d.methods.styleflow",
     "StyleFlowEditor": "sat3d.methods.styleflow",
     "ChannelEditor": "sat3d.methods.stylespace",

@@ -1,4 +1,4 @@
-"""Who grades discovered channels, on which codes, and what is logged."""
+"""Who grades discovered channels and directions, on which codes, and what is logged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GradedDiscovery(OnePass):
     """Let frozen predictors grade the fitted editor on held-out codes: the labeller `val/*`, the judge `test/*`.
 
     They tell Attribute Dependency at equal change of the target, see `SweepGrades`. Subclasses set `attributes`, and
-    take `labeller`, `judge`, `graded_as`, `strengths`, `graded_codes` and `render_batch` as `StyleSpaceDiscovery` does.
+    take `labeller`, `judge`, `graded_as`, `strengths`, `graded_codes` and `render_batch` as hyper-parameters.
 
     Attributes:
         attributes: what the editor knows.
