@@ -18,7 +18,7 @@ Pair = tuple[tuple[str, ...], tuple[str, ...]]
 
 def imagenet_templates() -> tuple[str, ...]:
     """Return the prompt templates that CLIP's authors chose for ImageNet, from open_clip, with `{}` for the phrase."""
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
+    from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
     return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
 
