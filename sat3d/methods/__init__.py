@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sat3d.methods.sat3d import SAT3D, MaskEditor
     from sat3d.methods.sefa import SeFa
     from sat3d.methods.styleae import AutoencoderEditor, StyleAE
+    from sat3d.methods.styleclip import StyleCLIPDirections, TextDirectionEditor
     from sat3d.methods.styleflow import StyleFlow, StyleFlowEditor
     from sat3d.methods.stylespace import ChannelEditor, StyleSpaceDiscovery
 
@@ -29,9 +30,11 @@ __all__ = [
     "PluGeNEditor",
     "SeFa",
     "StyleAE",
+    "StyleCLIPDirections",
     "StyleFlow",
     "StyleFlowEditor",
     "StyleSpaceDiscovery",
+    "TextDirectionEditor",
     "load_editor",
 ]
 
@@ -49,6 +52,8 @@ _HOME = {
     "SeFa": "sat3d.methods.sefa",
     "AutoencoderEditor": "sat3d.methods.styleae",
     "StyleAE": "sat3d.methods.styleae",
+    "StyleCLIPDirections": "sat3d.methods.styleclip",
+    "TextDirectionEditor": "sat3d.methods.styleclip",
     "StyleFlow": "sat3d.methods.styleflow",
     "StyleFlowEditor": "sat3d.methods.styleflow",
     "ChannelEditor": "sat3d.methods.stylespace",

@@ -15,6 +15,7 @@ from torch import Tensor
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.graded import GradedDiscovery
+from sat3d.methods.shares import among, spread
 from sat3d.methods.stylespace.editor import ChannelEditor
 from sat3d.methods.stylespace.jacobian import GradientMaps
 from sat3d.methods.stylespace.positives import Examples, Likeness, seeded_styles, stored_styles
@@ -212,11 +213,11 @@ class StyleSpaceDiscovery(GradedDiscovery):
         hp, total = self.hparams, self._data().epoch_size
         self.moments.update(batch.styles)
         if self.likeness.names:
-            scored = batch[_among(batch.index, spread(hp["scored"], total), total)]
+            scored = batch[among(batch.index, spread(hp["scored"], total), total)]
             for part in self._split(scored):
                 self.ranking.update(self.likeness(self._render(part).image), part.index)
         if self.regions is not None:
-            pictured = batch[_among(batch.index, spread(hp["pictures"], total), total)]
+            pictured = batch[among(batch.index, spread(hp["pictures"], total), total)]
             started = time.perf_counter()
             self._map(pictured)
             if len(pictured):
@@ -341,19 +342,3 @@ class StyleSpaceDiscovery(GradedDiscovery):
         """Write the editor and the table."""
         super().export(folder)
         self.table.write(folder)
-
-
-def spread(count: int, total: int) -> Int[Tensor, " n"]:
-    """Return min(count, total) numbers below `total`, one in each of as many equal stretches.
-
-    Where the stretches are long enough the j-th number is j modulo 24 (or 8, or 2), so that processes that share the
-    numbers in turn get alike many.
-    """
-    count = min(count, total)
-    edges = torch.arange(count + 1) * total // max(count, 1)
-    turn = next(n for n in (24, 8, 2, 1) if n <= max(total // max(count, 1), 1))
-    return edges[:-1] + (torch.arange(count) - edges[:-1]) % turn
-
-
-def _among(index: Tensor, chosen: Tensor, total: int) -> Tensor:
-    return torch.isin(index % total, chosen.to(index.device)).nonzero()[:, 0]

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from sat3d.data import StyleCodeDataModule
 from sat3d.generators import load_generator
 from sat3d.methods import StyleSpaceDiscovery, load_editor
+from sat3d.methods.shares import spread
 from sat3d.methods.stylespace import Examples
-from sat3d.methods.stylespace.module import spread
 from sat3d.perception import RegionSource, load_observer
 from tests.methods.stylespace.discovery import NAMES, differing, fit, module
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy as Strategy
 
-from sat3d.methods.stylespace.module import spread
+from sat3d.methods.shares import spread
 from sat3d.perception import RegionSource
 from tests.methods.stylespace.discovery import DATA, fit, module
 

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from sat3d.callbacks import ChannelFigures
 from sat3d.methods import StyleSpaceDiscovery
+from sat3d.methods.shares import spread
 from sat3d.methods.stylespace import Examples
-from sat3d.methods.stylespace.module import spread
 from sat3d.perception import ParsingNetwork, RegionSource
 from tests.methods.stylespace.discovery import NAMES, differing, fit, module
 
