@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sat3d.methods.base import Editor, load_editor
+    from sat3d.methods.editing_in_style import EditingInStyle, PartEditor
     from sat3d.methods.plugen import PluGeN, PluGeNEditor
     from sat3d.methods.sat3d import SAT3D, MaskEditor
     from sat3d.methods.styleae import AutoencoderEditor, StyleAE
@@ -15,8 +16,10 @@ __all__ = [
     "SAT3D",
     "AutoencoderEditor",
     "ChannelEditor",
+    "EditingInStyle",
     "Editor",
     "MaskEditor",
+    "PartEditor",
     "PluGeN",
     "PluGeNEditor",
     "StyleAE",
@@ -29,6 +32,8 @@ __all__ = [
 _HOME = {
     "Editor": "sat3d.methods.base",
     "load_editor": "sat3d.methods.base",
+    "EditingInStyle": "sat3d.methods.editing_in_style",
+    "PartEditor": "sat3d.methods.editing_in_style",
     "MaskEditor": "sat3d.methods.sat3d",
     "SAT3D": "sat3d.methods.sat3d",
     "PluGeN": "sat3d.methods.plugen",

@@ -1,6 +1,8 @@
 """Metrics: torchmetrics classes around functions of tensors; they know no generator and no observer."""
 
+from sat3d.metrics.agreement import Agreement, RegionAgreement, agreement, part_overlap, pixel_counts
 from sat3d.metrics.consistency import ViewConsistency, view_spread
+from sat3d.metrics.contribution import ChannelContribution, RegionResponse, contribution, membership_sums
 from sat3d.metrics.dci import DCI, DCIScores, channel_importance, completeness, dci_scores, disentanglement
 from sat3d.metrics.dependency import (
     AttributeDependency,
@@ -35,7 +37,9 @@ from sat3d.metrics.transfer import (
 
 __all__ = [
     "DCI",
+    "Agreement",
     "AttributeDependency",
+    "ChannelContribution",
     "ChannelRegions",
     "ColumnMoments",
     "DCIScores",
@@ -47,16 +51,20 @@ __all__ = [
     "PictureErrors",
     "PictureMatch",
     "Ranking",
+    "RegionAgreement",
     "RegionOverlap",
+    "RegionResponse",
     "TopRows",
     "TransferCurves",
     "TransferScore",
     "ViewConsistency",
+    "agreement",
     "attribute_dependency",
     "change_inside",
     "channel_importance",
     "column_drift",
     "completeness",
+    "contribution",
     "dci_scores",
     "disentanglement",
     "gain_at_drift",
@@ -66,8 +74,11 @@ __all__ = [
     "masked_psnr",
     "matched_dependency",
     "mean_of_others",
+    "membership_sums",
     "merge_moments",
+    "part_overlap",
     "picture_errors",
+    "pixel_counts",
     "region_grid",
     "region_hits",
     "row_moments",

@@ -16,9 +16,10 @@ from torch import Tensor
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch, PairBatch
 from sat3d.methods.grading import grade, grade_views, picture_of
+from sat3d.methods.interpolation import transfer
 from sat3d.methods.sat3d.background import OPACITY_PARTS, Background, opacity_labels, region_of, uninterested
 from sat3d.methods.sat3d.bank import PictureBank, Sight
-from sat3d.methods.sat3d.editor import MaskEditor, transfer
+from sat3d.methods.sat3d.editor import MaskEditor
 from sat3d.methods.sat3d.losses import LossWeights, background_loss, remaining_loss, target_loss
 from sat3d.methods.sat3d.mask import MaskKind, MaskMatrix, target_mask
 from sat3d.methods.sat3d.selection import channel_relevance, preselect
