@@ -82,10 +82,13 @@ class ChannelContribution(Metric):
         self.add_state("sums", torch.zeros(2, regions, sum(layers), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("weight", torch.zeros(regions, len(layers), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(
-        self, activations: Sequence[Float[Tensor, "b c h w"]], members: Sequence[Float[Tensor, "b k h w"]]
-    ) -> None:
-        """Add B pictures: of each layer the activations, and the regions' shares at its resolution."""
+    def update(self, activations: Sequence[Tensor], members: Sequence[Tensor]) -> None:
+        """Add B pictures.
+
+        Args:
+            activations: of each layer, (B, C, h, w), each of its own size.
+            members: the regions' shares at each layer's resolution, (B, K, h, w).
+        """
         start = 0
         for layer, (a, u) in enumerate(zip(activations, members, strict=True)):
             sums, weight = membership_sums(a, u)

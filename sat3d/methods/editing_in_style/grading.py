@@ -90,7 +90,8 @@ class TransferGrades:
 class GradedTransfers(StreamedPictures):
     """Grade the fitted editor on held-out codes: the labeller `val/*`, the judge `test/*`.
 
-    They tell gain and drift of transfers; locality needs nobody. Subclasses set `classes` and `attributes`, and take `labeller`, `judge` and `render_batch`.
+    They tell gain and drift of transfers; locality needs nobody. Subclasses set `classes` and `attributes`, and take
+    `labeller`, `judge` and `render_batch`.
 
     Attributes:
         classes: names of the regions.
