@@ -39,6 +39,10 @@ class Catalogue:
         parts = [self.parts[p] if self.parts and p >= 0 else None for p in called]
         return [by_hand.get(c) or p or c for c, p in zip(self.classes, parts, strict=True)]
 
+    def titles(self) -> list[tuple[str, str]]:
+        """Return each cluster's own name, and what it is called."""
+        return list(zip(self.classes, self.names(), strict=True))
+
     def members(self, name: str) -> list[str]:
         """Return the clusters that a name stands for: a group's, those called so, the cluster itself.
 

@@ -12,7 +12,6 @@ from sat3d.methods.editing_in_style.memberships import (
     scaled_activations,
     surface,
 )
-from sat3d.ops.modulation import styled_conv2d
 from sat3d.ops.triplane import plane_axes
 
 
@@ -58,7 +57,7 @@ def test_the_surface_lies_where_the_camera_sees_it():
 
 @pytest.mark.parametrize("kind", ["eg3d", "stylegan2"])
 def test_a_style_scales_the_activation_that_is_collected(kind):
-    """Scaling channel c of the collected activation is scaling style c: the layer's own output tells."""
+    """The layer, run alone on what was collected, gives what it gave within the network."""
     generator = tiny_generator(0) if kind == "eg3d" else tiny_generator(0, kind)
     camera = generator.cameras.frontal() if generator.is_3d else None
     space, s = generator.style_space, styles(generator)
@@ -69,13 +68,12 @@ def test_a_style_scales_the_activation_that_is_collected(kind):
     for layer in space.layers:
         x = torch.cat(seen[layer.name])
         assert x.shape[1] == layer.size
-        if layer.kind == "conv" and "noise" not in layer.name:
+        if layer.kind == "conv":
             again = modules[layer.name](x, s[:, layer.slice], "none" if layer.part == "superresolution" else "const")
             torch.testing.assert_close(again, out.features[layer.name])
     plain = generator.synthesize(s, camera=camera)
     torch.testing.assert_close(plain.image, out.image)
     assert not any(layer._forward_hooks for layer in modules.values())
-    assert styled_conv2d is not None
 
 
 def test_large_super_resolutions_come_in_parts(toys, monkeypatch):
