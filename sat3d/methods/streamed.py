@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,24 @@ from sat3d.methods.one_pass import OnePass
 from sat3d.perception.regions import Regions
 
 Batch = TypeVar("Batch", CodeBatch, PairBatch)
+
+
+def fit_regions(
+    regions: Regions, seen: Iterable[Mapping[str, Tensor]], seed: int, broadcast: Callable[[Any], Any]
+) -> None:
+    """Find clusters of activations; every device takes those of the first.
+
+    Devices label the same regions then, also where rounding would lead them to different clusters.
+
+    Args:
+        regions: to be fitted.
+        seen: activations by layer, a few pictures at a time.
+        seed: of the clustering.
+        broadcast: gives everybody what the first device has.
+    """
+    parts = list(seen)
+    regions.fit({name: torch.cat([part[name] for part in parts]) for name in regions.features}, seed)
+    regions.load_state_dict(broadcast({key: value.cpu() for key, value in regions.state_dict().items()}))
 
 
 class StreamedPictures(OnePass):
@@ -42,11 +61,8 @@ class StreamedPictures(OnePass):
         if self.regions is None or self.regions.is_fitted:
             return
         codes = self._data().probe(self.hparams["regions"]["codes"], self.device)
-        parts = [self._render(part, self.regions.features).features for part in self._split(codes)]
-        self.regions.fit({n: torch.cat([p[n] for p in parts]) for n in self.regions.features}, self.hparams["seed"])
-        # Devices count the same regions, also where rounding would lead them to different clusters.
-        state = {key: value.cpu() for key, value in self.regions.state_dict().items()}
-        self.regions.load_state_dict(self.trainer.strategy.broadcast(state))
+        seen = (self._render(part, self.regions.features).features for part in self._split(codes))
+        fit_regions(self.regions, seen, self.hparams["seed"], self.trainer.strategy.broadcast)
 
     def _render(self, codes: CodeBatch, features: tuple[str, ...] = (), styles: Tensor | None = None) -> Rendering:
         options: dict[str, Any] = {"features": features} if features else {}
