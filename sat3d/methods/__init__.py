@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sat3d.methods.base import Editor, load_editor
     from sat3d.methods.directions import DirectionEditor
+    from sat3d.methods.editing_in_style import EditingInStyle, PartEditor
     from sat3d.methods.ganspace import GANSpace
     from sat3d.methods.interfacegan import BoundaryEditor, InterFaceGAN
     from sat3d.methods.plugen import PluGeN, PluGeNEditor
@@ -22,10 +23,12 @@ __all__ = [
     "BoundaryEditor",
     "ChannelEditor",
     "DirectionEditor",
+    "EditingInStyle",
     "Editor",
     "GANSpace",
     "InterFaceGAN",
     "MaskEditor",
+    "PartEditor",
     "PluGeN",
     "PluGeNEditor",
     "SeFa",
@@ -45,6 +48,8 @@ _HOME = {
     "GANSpace": "sat3d.methods.ganspace",
     "BoundaryEditor": "sat3d.methods.interfacegan",
     "InterFaceGAN": "sat3d.methods.interfacegan",
+    "EditingInStyle": "sat3d.methods.editing_in_style",
+    "PartEditor": "sat3d.methods.editing_in_style",
     "MaskEditor": "sat3d.methods.sat3d",
     "SAT3D": "sat3d.methods.sat3d",
     "PluGeN": "sat3d.methods.plugen",

@@ -1,6 +1,8 @@
 """Metrics: torchmetrics classes around functions of tensors; they know no generator and no observer."""
 
+from sat3d.metrics.agreement import Agreement, RegionAgreement, agreement, part_overlap, pixel_counts
 from sat3d.metrics.consistency import ViewConsistency, view_spread
+from sat3d.metrics.contribution import ChannelContribution, RegionResponse, contribution, membership_sums
 from sat3d.metrics.dci import DCI, DCIScores, channel_importance, completeness, dci_scores, disentanglement
 from sat3d.metrics.dependency import (
     AttributeDependency,
@@ -44,7 +46,9 @@ from sat3d.metrics.transfer import (
 
 __all__ = [
     "DCI",
+    "Agreement",
     "AttributeDependency",
+    "ChannelContribution",
     "ChannelRegions",
     "ColumnCovariance",
     "ColumnMoments",
@@ -58,16 +62,20 @@ __all__ = [
     "PictureErrors",
     "PictureMatch",
     "Ranking",
+    "RegionAgreement",
     "RegionOverlap",
+    "RegionResponse",
     "TopRows",
     "TransferCurves",
     "TransferScore",
     "ViewConsistency",
+    "agreement",
     "attribute_dependency",
     "change_inside",
     "channel_importance",
     "column_drift",
     "completeness",
+    "contribution",
     "dci_scores",
     "disentanglement",
     "gain_at_drift",
@@ -77,9 +85,12 @@ __all__ = [
     "masked_psnr",
     "matched_dependency",
     "mean_of_others",
+    "membership_sums",
     "merge_moments",
     "merge_scatter",
+    "part_overlap",
     "picture_errors",
+    "pixel_counts",
     "region_grid",
     "region_hits",
     "row_moments",
