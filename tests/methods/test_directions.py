@@ -37,7 +37,7 @@ def test_conditions_that_depend_on_each_other_count_once(directions):
 
 
 def test_nothing_left_is_an_error(directions):
-    with pytest.raises(ValueError, match="keeping: smile, with age fixed: .*nothing of it is left"):
+    with pytest.raises(ValueError, match=r"keeping: smile, with age fixed: .*nothing of it is left"):
         DirectionEditor(NAMES[:2], directions[:1].repeat(2, 1)).keeping({"smile": ["age"]})
 
 
