@@ -3,6 +3,7 @@
     python benchmarks/labelled.py --study methods      # train all, three seeds, one core each; grade; hours
     python benchmarks/labelled.py --study attributes   # all attributes of the world, and widths
     python benchmarks/labelled.py --study ablations    # layers, width and λ of StyleAE
+    python benchmarks/labelled.py --study baselines    # methods that are fitted in closed form, on the same test codes
 
 Everything goes through `lightning fit` and `sat3d success`, two runs at a time with one thread each; what a stopped
 study has trained and graded is not done again. docs/benchmarks/labelled.json takes what comes out.
@@ -33,6 +34,7 @@ from sat3d.evaluation.success_table import difference, markdown, summarise
 EIGHT = "[hair_length, glasses, smile, mouth_open, beard, moustache, eyebrows, hat]"
 EDITABLE = EIGHT[:-1] + ", hair_colour, hair_curl, shirt_colour, hat_colour, background]"
 MODEL, DATA, CALLBACKS = "model.init_args", "data.init_args", "trainer.callbacks"
+CODES = "experiments/toyfaces/styleae-code.yaml"  # the 10,000 labelled codes, of which the last 500 are tested
 RESULTS = Path("docs/benchmarks/labelled.json")
 VALIDATION = 12
 
@@ -46,18 +48,24 @@ class Training:
         experiment: its YAML.
         settings: what differs from it.
         seeds: of the trainings.
-        budget_s: processor seconds.
+        budget_s: processor seconds; `None` for what ends by itself.
         count: test codes.
         identity: tell how far identities move; not where their attributes are edited.
+        varies: the option that a seed sets, beside the codes' order; of which codes or what chance decides.
+        strengths: of the search, a grid; the command's own if not given.
+        graded: attributes; all that the editor knows if not given.
     """
 
     name: str
     experiment: str
     settings: dict[str, object] = field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
-    budget_s: float = 300
+    budget_s: float | None = 300
     count: int = 64
     identity: bool = True
+    varies: Sequence[str] = (f"{MODEL}.seed", f"{DATA}.seed")
+    strengths: str | None = None
+    graded: str | None = None
 
 
 METHODS = [
@@ -70,19 +78,19 @@ METHODS = [
 
 
 def attribute_trainings() -> list[Training]:
-    """Return trainings on 8, on the 13 editable and on all 21 attributes of the world, StyleAE with two widths."""
+    """Return trainings on 8, on the 13 editable and on all 21 attributes of the world, graded on the 8 of all."""
+    labels = {8: EIGHT, 13: EDITABLE, 21: "null"}
     found = []
-    for method, experiment, widths in (
-        ("StyleAE, codes", "styleae-code", (64, 256)),
-        ("PluGeN", "plugen", (256,)),
-        ("StyleFlow", "styleflow", (64,)),
+    for method, experiment, width, count in (
+        *(("StyleAE, codes", "styleae-code", 64, count) for count in (8, 21)),
+        *(("StyleAE, codes", "styleae-code", 256, count) for count in labels),
+        *(("PluGeN", "plugen", 256, count) for count in (8, 21)),
+        *(("StyleFlow", "styleflow", 64, count) for count in (8, 21)),
     ):
-        for width in widths:
-            for count, labels in ((8, EIGHT), (13, EDITABLE), (21, "null")):
-                hidden = width if method == "PluGeN" else [width] * 3
-                settings: dict[str, object] = {f"{MODEL}.hidden": hidden, f"{DATA}.labels": labels}
-                name = f"{method}; {count} attributes; width {width}"
-                found.append(Training(name, experiment, settings, budget_s=60, count=16, identity=False))
+        hidden = width if method == "PluGeN" else [width] * 3
+        settings: dict[str, object] = {f"{MODEL}.hidden": hidden, f"{DATA}.labels": labels[count]}
+        name = f"{method}; {count} attributes; width {width}"
+        found.append(Training(name, experiment, settings, budget_s=60, count=12, identity=False, graded=EIGHT))
     return found
 
 
@@ -101,10 +109,33 @@ def ablation_trainings() -> list[Training]:
     return found
 
 
+def baseline_trainings() -> list[Training]:
+    """Return one fit of each closed-form method for each seed; graded with a grid wide enough for channels, too."""
+    stream, model = (f"{DATA}.seed",), (f"{MODEL}.seed",)
+    nothing: dict[str, object] = {}
+    methods = [
+        ("InterFaceGAN, w", "interfacegan", nothing, model),
+        ("InterFaceGAN, w, the others kept", "interfacegan", {f"{MODEL}.keep": "everything"}, model),
+        ("InterFaceGAN, s", "interfacegan-s", nothing, model),
+        ("GANSpace", "ganspace", nothing, stream),
+        ("SeFa", "sefa", nothing, stream),
+        ("StyleCLIP", "styleclip", nothing, stream),
+        ("Editing in Style", "editing-in-style", nothing, stream),
+    ]
+    grid = "[0.25,0.5,1,2,4,8,16,32]"
+    found = []
+    for name, experiment, settings, varies in methods:
+        unseen = {} if varies == model else {f"{MODEL}.labeller": "null"}  # nothing is graded on the way
+        options = {"varies": varies, "strengths": grid, "graded": EIGHT}
+        found.append(Training(name, experiment, {**settings, **unseen}, (1, 2, 3), None, 12, **options))
+    return found
+
+
 STUDIES: dict[str, Callable[[], list[Training]]] = {
     "methods": lambda: METHODS,
     "attributes": attribute_trainings,
     "ablations": ablation_trainings,
+    "baselines": baseline_trainings,
 }
 
 
@@ -130,26 +161,27 @@ def train(root: Path, one: Training, seed: int) -> None:
     folder = folder_of(root, one, seed)
     if (folder / "editor/card.json").is_file():
         return
-    log = f"logs/{folder.parent.name}-{seed}"
-    callbacks = [
+    log = root / f"logs/{folder.parent.name}-{seed}.log"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped: it had minutes
+    configs = [f"--config=experiments/toyfaces/{one.experiment}.yaml"]
+    settings: dict[str, object] = dict.fromkeys(one.varies, seed)
+    settings |= {"trainer.accelerator": "cpu", "trainer.enable_progress_bar": "false"}
+    if one.budget_s is not None:
+        settings |= {f"{DATA}.labels": EIGHT, CALLBACKS: json.dumps(timed(one.budget_s))}
+        configs.append("--config=experiments/trainer/timed.yaml")
+    settings |= {key: str(value) for key, value in one.settings.items()}
+    run(["fit", *configs, *(f"--{k}={v}" for k, v in settings.items()), f"--run.dir={folder}"], log)
+
+
+def timed(budget_s: float) -> list[dict[str, object]]:
+    """Return callbacks that stop a training, and keep editors on the way."""
+    return [
         {
             "class_path": "sat3d.callbacks.TimedEditors",
-            "init_args": {"budget_s": one.budget_s, "editors": 20, "clock": "processor"},
+            "init_args": {"budget_s": budget_s, "editors": 20, "clock": "processor"},
         },
         {"class_path": "sat3d.callbacks.Summary"},
     ]
-    settings = {
-        f"{MODEL}.seed": seed,
-        f"{DATA}.seed": seed,
-        f"{DATA}.labels": EIGHT,
-        **{key: str(value) for key, value in one.settings.items()},
-        "trainer.accelerator": "cpu",
-        "trainer.enable_progress_bar": "false",
-        CALLBACKS: json.dumps(callbacks),
-    }
-    configs = [f"--config=experiments/toyfaces/{one.experiment}.yaml", "--config=experiments/trainer/timed.yaml"]
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped: it had minutes
-    run(["fit", *configs, *(f"--{k}={v}" for k, v in settings.items()), f"--run.dir={folder}"], root / f"{log}.log")
 
 
 def grade(root: Path, one: Training, seed: int, split: str, count: int, editor: str = "editor") -> float:
@@ -170,6 +202,10 @@ def grade(root: Path, one: Training, seed: int, split: str, count: int, editor: 
         words = [f"--runs=[{folder / editor}]", f"--names=['{one.name}']", f"--split={split}", f"--count={count}"]
         examples = 3 if split == "test" else 0
         words += [] if one.identity else ["--identity=null"]
+        if one.budget_s is None:
+            words.append(f"--codes={CODES}")
+        words += [] if one.graded is None else [f"--attributes={one.graded}"]
+        words += [] if one.strengths is None else [f"--strengths={one.strengths}"]
         run(["success", *words, f"--judge={judge}", f"--examples={examples}", f"--out={out}"], out / "log")
     (summary,) = json.loads((out / "successes.json").read_text()).values()
     return float(summary["success"][0])
@@ -202,7 +238,7 @@ def report(root: Path, work: Sequence[tuple[Training, int]]) -> dict[str, object
             rows += [{**row, "seed": str(seed)} for row in csv.DictReader(file)]
         told = json.loads((folder / "fit.json").read_text())
         (summary,) = json.loads((graded / "successes.json").read_text()).values()
-        new = {**summary["facts"], "steps": f"{told['steps']:,}"}
+        new = {**summary["facts"], "steps": f"{told['steps']:,}", "fit, s": f"{told['seconds']:.0f}"}
         old = facts.setdefault(one.name, new)
         for key in ("ms per edit", "ms, batch"):  # the least of the seeds': others had more company on the machine
             old[key] = min(old[key], new[key], key=float)
@@ -224,7 +260,7 @@ def main() -> None:
     asked = parser.parse_args()
     root = asked.folder / asked.study
     trainings = STUDIES[asked.study]()
-    work = [(one, seed) for seed in range(asked.seeds) for one in trainings if seed in one.seeds]
+    work = [(one, seed) for k in range(asked.seeds) for one in trainings for seed in one.seeds[k : k + 1]]
     with ThreadPoolExecutor(asked.jobs) as pool:
 
         def each(what: str, does: Callable[[Training, int], object]) -> list[object]:

@@ -7,8 +7,9 @@ Clusters are found on some codes and graded on others by the shipped part parser
 ±0.25. Information is the adjusted mutual information of clusters and parts over pixels, also over those alone that the
 parser does not call background. Overlap is the intersection over union of a part with the cluster that fits it best,
 or with all clusters that are named after it because it has most of their pixels, as one would merge them by hand; the
-mean over parts. Rows beside the layers: `picture` clusters colours, and a layer of the backbone, whose maps are planes
-of the head and not its picture, shows what a wrong layer gives.
+mean over parts. Purity is the share of pixels whose cluster is named after their part; matched overlap gives each part
+one cluster of its own, so that the mean is largest (Hungarian). Rows beside the layers: `picture` clusters colours, and
+a layer of the backbone, whose maps are planes of the head and not its picture, shows what a wrong layer gives.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sat3d.generators import load_generator
 from sat3d.generators.sampling import CodeStream
+from sat3d.metrics import agreement, part_overlap, pixel_counts
 from sat3d.perception import ParserRegions, RegionSource
 
 SUPERRESOLUTION = tuple(f"superresolution.block0.{layer}" for layer in ("conv0", "conv1", "torgb"))
@@ -51,11 +53,6 @@ def look(stream: str, count: int) -> tuple[dict[str, Tensor], Tensor]:
     return {layer: torch.cat([batch[layer] for batch in seen]) for layer in LAYERS}, torch.cat(parts)
 
 
-def overlap(pixels: Tensor) -> Tensor:
-    """Return the intersection over union of rows and columns of a table of pixel counts."""
-    return pixels / (pixels.sum(1, keepdim=True) + pixels.sum(0) - pixels)
-
-
 class Grades(NamedTuple):
     """Hold how well clusters fit parts.
 
@@ -64,23 +61,27 @@ class Grades(NamedTuple):
         head: the same without the background.
         best: overlap of each part with the cluster that fits best.
         named: overlap of each part with the clusters named after it.
+        purity: share of pixels whose cluster is named after their part.
+        matched: overlap of each part with the one cluster that is matched to it.
     """
 
     everywhere: float
     head: float
     best: Tensor
     named: Tensor
+    purity: float
+    matched: Tensor
 
 
 def grade(labels: Tensor, parts: Tensor, clusters: int, count: int) -> Grades:
     """Compare the labels (B, h, w) of clusters with those (B, H, W) of parts, of which the first is the background."""
     labels = F.interpolate(labels[:, None].float(), parts.shape[-2:])[:, 0].long()  # as large as the picture
-    pixels = (parts * clusters + labels).flatten().bincount(minlength=count * clusters).view(count, clusters).double()
-    named = pixels @ F.one_hot(pixels.argmax(0), count).double()
+    fit = agreement(pixel_counts(labels, parts, clusters, count))
     some = torch.stack([parts.flatten(), labels.flatten()])[:, ::7]  # all pixels change the third digit
     head = some[:, some[0] > 0]
     information = (adjusted_mutual_info_score(*pairs.numpy()) for pairs in (some, head))
-    return Grades(*information, overlap(pixels).amax(1), overlap(named).diag())
+    best = part_overlap(fit.counts).amax(0)
+    return Grades(*information, best, fit.merged, fit.total_purity, fit.matched)
 
 
 def measure(
@@ -103,15 +104,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fitted, _ = look("fit", options.codes)
     graded, parts = look("grade", options.graded)
     names = ParserRegions("toyfaces-parser").names
-    print("| layer | clusters | information | without background | best overlap | named overlap |")
-    print("|---|---|---|---|---|---|")
+    columns = "information | without background | best overlap | named overlap | purity | matched overlap"
+    print(f"| layer | clusters | {columns} |")
+    print("|---|---|---|---|---|---|---|---|")
     best: dict[tuple[str, int], Tensor] = {}
     for layer in LAYERS:
         for clusters in CLUSTERS:
             runs = [measure(layer, clusters, seed, fitted, graded, parts) for seed in range(options.seeds)]
-            columns = [torch.stack([torch.as_tensor(x) for x in column]).mean(0) for column in zip(*runs, strict=True)]
-            best[layer, clusters] = columns[2]
-            print(f"| {layer} | {clusters} | {' | '.join(f'{float(x.mean()):.3f}' for x in columns)} |", flush=True)
+            means = [torch.stack([torch.as_tensor(x) for x in column]).mean(0) for column in zip(*runs, strict=True)]
+            best[layer, clusters] = means[2]
+            print(f"| {layer} | {clusters} | {' | '.join(f'{float(x.mean()):.3f}' for x in means)} |", flush=True)
     shown = [
         ("renderer", 8),
         ("renderer", 20),

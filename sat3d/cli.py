@@ -23,6 +23,7 @@ COMMANDS = {
     "edit": "change attributes of a seed with an editor, as pictures and a clip",
     "compare": "editors against copying, chance and the ideal edit, at equal drift",
     "success": "how often edits of labelled codes succeed, and what else they change",
+    "boundaries": "released InterFaceGAN directions (.npy) as an editor, once seen to belong to the generator",
     "inspect": "what a checkpoint file holds; nothing in it is executed",
     "convert": "a released checkpoint as one .safetensors file",
     "fetch": "a released network's file from a URL, to be used by name",

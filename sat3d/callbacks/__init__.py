@@ -1,8 +1,10 @@
 """Callbacks: pictures, timing and summaries, for any logger and always in the run folder."""
 
+from sat3d.callbacks.catalogue import CatalogueFigures
 from sat3d.callbacks.channels import ChannelFigures
 from sat3d.callbacks.pictures import EditGrid
 from sat3d.callbacks.snapshots import TimedEditors
+from sat3d.callbacks.strips import EditStrips
 from sat3d.callbacks.summary import Summary
 
-__all__ = ["ChannelFigures", "EditGrid", "Summary", "TimedEditors"]
+__all__ = ["CatalogueFigures", "ChannelFigures", "EditGrid", "EditStrips", "Summary", "TimedEditors"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from sat3d.callbacks.pictures import run_folder, show
-from sat3d.visualization import difference, edit_clip, heat_map, picture_grid, views, write_clip, write_picture
+from sat3d.visualization import edit_clip, heat_map, strip_grid, write_clip, write_picture
 
 SHORT = {"backbone.synthesis.": "", "synthesis.": "", "superresolution.": "sr."}
 
@@ -101,19 +101,9 @@ class ChannelFigures(Callback):
 
     def _strip(self, module: Any, rows: list[tuple[str, str, Tensor]], cameras: Any) -> Any:
         editor, d = module.editor(), self.strength
+        edits = [(label, partial(editor.edit, styles, edit)) for label, edit, styles in rows]
         strengths = [-2 * d, -d, 0.0, d, 2 * d]
-
-        def picture(styles: Tensor) -> Tensor:
-            image = views(module.generator, styles, cameras)[0, 0].cpu()
-            if image.shape[-1] <= self.side:
-                return image
-            return interpolate(image[None], (self.side, self.side), mode="bilinear", antialias=True)[0]
-
-        edits = [[picture(editor.edit(s, edit, x)) for x in strengths] for _, edit, s in rows]
-        shown = torch.stack([torch.stack(row) for row in edits])
-        shown = torch.cat([shown, difference(shown[:, 2], shown[:, 3])[:, None]], dim=1)
-        columns = [f"{x:+g} std" if x else "source" for x in strengths] + ["difference"]
-        return picture_grid(shown, [label for label, _, _ in rows], columns, self.scale)
+        return strip_grid(module.generator, edits, strengths, cameras, " std", self.side, self.scale)
 
     def _orbit(self, folder: Path, module: Any, edit: str, styles: Tensor) -> None:
         editor, d = module.editor(), self.strength

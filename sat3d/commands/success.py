@@ -27,6 +27,7 @@ def main(
     wanted: float = 0.8,
     strengths: list[float] = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0],  # noqa: B006 - never changed
     yaws: list[float] = [-0.3, 0.0, 0.3],  # noqa: B006 - never changed
+    references: int = 200,
     examples: int = 3,
     seed: int = 0,
     device: str = "cpu",
@@ -52,6 +53,8 @@ def main(
         wanted: Probability of the target that the labeller must see.
         strengths: Grid of the search, rising; between two of them it is halved four times.
         yaws: The judge's cameras in radians; a 2-D generator has one view for both.
+        references: Validation codes (for validation, training codes) from which editors that transfer attributes take
+            theirs: for each edit one that shows the target.
         examples: Codes of edits.png, 0 for none.
         seed: Of the draw of the target among several other classes.
         device: Where to compute.
@@ -105,7 +108,10 @@ def main(
 
     cameras = None if net.cameras is None else net.cameras.at(torch.tensor(yaws), torch.zeros(len(yaws))).to(where)
     held_out = source.stream.codes("train", numbers, where)
-    protocol = SuccessProtocol(net, held_out, labeller, grader, cameras, embedder, strengths, wanted)
+    pool = shared.rows["val" if split == "test" else "train"]
+    asked_for = any(editor.needs_reference for editor in loaded)
+    shown = source.stream.codes("train", pool[:references], where) if asked_for else None
+    protocol = SuccessProtocol(net, held_out, labeller, grader, cameras, embedder, strengths, wanted, references=shown)
     targets = attributes or shared_attributes([c.editor for c in contestants], labeller, grader)
     tasks = opposite_tasks(labeller, protocol.log_odds, targets, seed)
     graded = grade_all(protocol, contestants, tasks)

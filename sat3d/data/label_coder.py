@@ -108,6 +108,21 @@ class LabelCoder:
                 raise ValueError(f"labels: {line.name}: row {row} is {single[row]}, no class number 0…{last}")
         return single
 
+    def scores(self, rows: np.ndarray, values: Float[Tensor, "n a"]) -> Float[Tensor, "n k"]:
+        """Return by what codes are ranked, for each label's column: log-odds, where rows hold them, else the labels.
+
+        Of one-hot labels all codes of a class are alike; their log-odds tell which show most of it.
+        """
+        if not self.schema.log_odds:
+            return self._scaled(values)
+        parts = []
+        for line, found in zip(self.lines, self.found, strict=True):
+            part = torch.from_numpy(rows[:, list(found.columns)]).float()
+            if part.shape[1] < len(found.classes):  # one column of two classes
+                part = torch.cat([-part, part], dim=1)
+            parts.append(part.repeat_interleave(line.repeat, dim=1))
+        return torch.cat(parts, dim=1)
+
     def scale(self, values: Float[Tensor, "n a"]) -> Float[Tensor, "n k"]:
         """Turn values into labels, float32; what is missing becomes the training rows' mean."""
         labels = self._scaled(values)

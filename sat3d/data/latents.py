@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from lightning.pytorch import LightningDataModule
@@ -118,14 +119,26 @@ class LabelledLatentDataModule(ResumedStream, LightningDataModule):
             RuntimeError: before `setup`.
             IndexError: for numbers that there are not.
         """
-        if self._values is None:
-            raise RuntimeError("call prepare_data() and setup() before codes are asked for")
-        numbers = torch.as_tensor(list(index), dtype=torch.long)
-        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self.source):
-            raise IndexError(f"codes {int(numbers.min())} to {int(numbers.max())} of {len(self.source)} are asked for")
+        numbers = self._asked(index)
+        assert self._values is not None
         codes = torch.from_numpy(self._codes[numbers.numpy()])
         labels = self.coder.scale(self._values[numbers])
         return LatentBatch(numbers, codes, labels, self.source.camera(numbers)).to(device)
+
+    def _asked(self, index: Sequence[int] | Tensor) -> Tensor:
+        if self._values is None:
+            raise RuntimeError("call prepare_data() and setup() before codes are asked for")
+        numbers = torch.as_tensor(index if isinstance(index, Tensor) else list(index), dtype=torch.long).cpu()
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self.source):
+            raise IndexError(f"codes {int(numbers.min())} to {int(numbers.max())} of {len(self.source)} are asked for")
+        return numbers
+
+    def scores(self, index: Sequence[int] | Tensor) -> Float[Tensor, "n k"]:
+        """Return by what codes are ranked, see `LabelCoder.scores`; NaN where that is missing."""
+        numbers = self._asked(index)
+        assert self._values is not None
+        values = self._values[numbers]
+        return self.coder.scores(np.asarray(self.source.values[numbers.numpy()]), values)
 
     # Lightning --------------------------------------------------------------------------------------------------------
 

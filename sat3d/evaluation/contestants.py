@@ -49,8 +49,11 @@ class Contestant:
         target = self.editor.attributes[0]
         known = None if self.values is None else self.values[: len(codes)]
 
+        given = codes.ws if self.editor.space == "w" else codes.styles
+        reference = given.flip(0) if self.editor.needs_reference else None
+
         def edit() -> None:
-            self.editor.edit(codes.ws if self.editor.space == "w" else codes.styles, target, 0.5, values=known)
+            self.editor.edit(given, target, 0.5, reference=reference, values=known)
 
         _seconds(edit)  # what the first one prepares is not counted
         return 1000 * median(_seconds(edit) for _ in range(5))
@@ -66,7 +69,9 @@ def _seconds(work: Callable[[], None]) -> float:
 
 
 def shared_attributes(editors: Sequence[Editor], *scorers: Scorer) -> list[str]:
-    """Return the attributes that all editors and scorers know, of categorical ones all classes, in the first's order.
+    """Return the attributes that all editors and scorers know, in the first's order.
+
+    Of categorical ones all classes are known, but by editors that transfer them from references.
 
     Raises:
         ValueError: if there are none.
@@ -77,7 +82,8 @@ def shared_attributes(editors: Sequence[Editor], *scorers: Scorer) -> list[str]:
         columns = scorers[0].columns[groups[0].start : groups[0].stop]
         targets = [name] if len(columns) == 1 else columns
         known = all(name in s.slices and set(columns) <= set(s.columns) for s in scorers[1:])
-        if len(groups) == 1 and known and all(editor.knows(t) for editor in editors for t in targets):
+        asked = {editor: [name] if editor.needs_reference else targets for editor in editors}
+        if len(groups) == 1 and known and all(editor.knows(t) for editor, ts in asked.items() for t in ts):
             found.append(name)
     if not found:
         raise ValueError("attributes: editors, labeller and judge share none")

@@ -6,8 +6,10 @@ probability, from a camera of its own. The judge, which trained and tuned nothin
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
-from sat3d.methods.base import Editor
+from sat3d.methods.base import Editor, edited_styles
 from sat3d.methods.sweeps import Tail, dependency_columns, tail_of
 from sat3d.metrics import picture_errors
 from sat3d.ops.camera import Camera
@@ -142,6 +144,9 @@ class SuccessProtocol:
         wanted: see `search_strength`.
         halvings: see `search_strength`.
         chunk: pictures made at a time.
+        references: codes, others than those that are edited, from which editors that transfer attributes take their
+            targets: for each edit one in which the labeller sees the target with the wanted probability, drawn once;
+            the one that shows most of it, where none does.
 
     Attributes:
         log_odds: what the labeller reads from the unedited codes, (B, P).
@@ -161,8 +166,11 @@ class SuccessProtocol:
         wanted: float = 0.8,
         halvings: int = 4,
         chunk: int = 25,
+        references: CodeBatch | None = None,
     ) -> None:
         self.generator, self.codes, self.labeller, self.judge = generator, codes, labeller, judge
+        self.references = references
+        self._drawn: dict[str, Tensor] = {}
         self.identity, self.grid, self.wanted, self.halvings = identity, tuple(grid), wanted, halvings
         self.chunk = chunk
         everything = torch.arange(len(codes))
@@ -212,11 +220,47 @@ class SuccessProtocol:
         return torch.cat([image for _, image in self._pictures(styles, rows, view)])
 
     def _edited(self, editor: Editor, task: Task, rows: Tensor, strengths: Tensor, values: Tensor | None) -> Tensor:
-        signed = task.direction * strengths
-        if editor.space == "s":
-            return editor.edit(self.codes.styles[rows], task.target, signed)
         known = None if values is None else values[rows]
-        return self.generator.styles(editor.edit(self.codes.ws[rows], task.target, signed, values=known))
+        if not editor.needs_reference:
+            signed = task.direction * strengths
+            return edited_styles(self.generator, editor, self.codes[rows], task.target, signed, values=known)
+        # The reference, and not the sign, says where to.
+        shown = self.pool[self._shown_by(task)[rows]]
+        return edited_styles(
+            self.generator, editor, self.codes[rows], task.attribute, strengths, reference=shown, values=known
+        )
+
+    def _shown_by(self, task: Task) -> Int[Tensor, " b"]:
+        """Return for every code which of the references shows a task's target, drawn once among those that do."""
+        if task.column not in self._drawn:
+            tail = tail_of(self.labeller, task.column)
+            odds = tail.sign * self.pool_odds[:, tail.column]
+            showing = (odds.sigmoid() >= self.wanted).nonzero()[:, 0].cpu()
+            showing = showing if len(showing) else odds.argmax().cpu()[None]
+            seed = zlib.crc32(task.column.encode())
+            draws = [int(np.random.default_rng([seed, int(i)]).integers(len(showing))) for i in self.codes.index]
+            self._drawn[task.column] = showing[torch.tensor(draws)]
+        return self._drawn[task.column]
+
+    @property
+    def pool(self) -> CodeBatch:
+        """The references.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if self.references is None:
+            raise ValueError("references: an editor that transfers attributes needs codes that show them")
+        return self.references
+
+    @cached_property
+    @torch.no_grad()
+    def pool_odds(self) -> Float[Tensor, "n p"]:
+        """What the labeller reads from the references, from their own cameras."""
+        pool, step = self.pool, self.chunk
+        parts = [pool[i : i + step] for i in range(0, len(pool), step)]
+        images = (self.generator.synthesize(part.styles, camera=part.camera).image for part in parts)
+        return torch.cat([self.labeller.log_odds(image) for image in images])
 
     def _pictures(self, styles: Tensor, rows: Tensor, view: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield rows and their pictures, from their own cameras or one of the judge's."""

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sat3d.generators import Generator
+from sat3d.generators.batches import CodeBatch
 
 WEIGHTS, CARD = "editor.safetensors", "card.json"
 
@@ -156,6 +157,24 @@ class Editor(nn.Module, ABC):
                 f"{generator.name!r} (hash {generator.hash[:12]}); take that one, or train an editor on this"
             )
         return editor.eval()
+
+
+def edited_styles(
+    generator: Generator,
+    editor: Editor,
+    codes: CodeBatch,
+    attribute: str | Sequence[str],
+    strength: float | Float[Tensor, " b"] = 1.0,
+    *,
+    reference: CodeBatch | None = None,
+    values: Tensor | None = None,
+) -> Float[Tensor, "b c"]:
+    """Return the styles of edited codes, (B, C), whichever space the editor moves; see `Editor.edit`."""
+    if editor.space == "s":
+        given = None if reference is None else reference.styles
+        return editor.edit(codes.styles, attribute, strength, reference=given, values=values)
+    given = None if reference is None else reference.ws
+    return generator.styles(editor.edit(codes.ws, attribute, strength, reference=given, values=values))
 
 
 def _editor_class(path: str) -> type[Editor]:

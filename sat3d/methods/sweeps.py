@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
-from sat3d.methods.base import Editor
+from sat3d.methods.base import Editor, edited_styles
 from sat3d.metrics import MatchedDependency, row_moments
 from sat3d.perception import Scorer
 
@@ -96,7 +96,7 @@ class SweepGrades(nn.Module):
         before = self._read(codes, codes.styles)
         for (name, tail), score in zip(self.attributes.items(), self.scores, strict=True):
             columns = dependency_columns(self.grader, tail.column)
-            edits = (editor.edit(codes.styles, name, d) for d in self.strengths)
+            edits = (edited_styles(self.generator, editor, codes, name, d) for d in self.strengths)
             change = torch.stack([self._read(codes, styles) - before for styles in edits], dim=1)[..., columns]
             change[..., 0] = (tail.sign * change[..., 0]).clamp_min(0)
             score.update(change, self.std[columns], 0)  # type: ignore[operator]

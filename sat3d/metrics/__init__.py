@@ -1,6 +1,8 @@
 """Metrics: torchmetrics classes around functions of tensors; they know no generator and no observer."""
 
+from sat3d.metrics.agreement import Agreement, RegionAgreement, agreement, part_overlap, pixel_counts
 from sat3d.metrics.consistency import ViewConsistency, view_spread
+from sat3d.metrics.contribution import ChannelContribution, RegionResponse, contribution, membership_sums
 from sat3d.metrics.dci import DCI, DCIScores, channel_importance, completeness, dci_scores, disentanglement
 from sat3d.metrics.dependency import (
     AttributeDependency,
@@ -21,7 +23,16 @@ from sat3d.metrics.locality import (
     region_hits,
     winning_region,
 )
-from sat3d.metrics.moments import ColumnMoments, Moments, merge_moments, row_moments
+from sat3d.metrics.moments import (
+    ColumnCovariance,
+    ColumnMoments,
+    Covariance,
+    Moments,
+    merge_moments,
+    merge_scatter,
+    row_moments,
+    row_scatter,
+)
 from sat3d.metrics.pictures import PictureErrors, PictureMatch, masked_l1, masked_psnr, picture_errors
 from sat3d.metrics.top import Ranking, TopRows
 from sat3d.metrics.transfer import (
@@ -35,9 +46,13 @@ from sat3d.metrics.transfer import (
 
 __all__ = [
     "DCI",
+    "Agreement",
     "AttributeDependency",
+    "ChannelContribution",
     "ChannelRegions",
+    "ColumnCovariance",
     "ColumnMoments",
+    "Covariance",
     "DCIScores",
     "DependencyCurve",
     "EditLocality",
@@ -47,16 +62,20 @@ __all__ = [
     "PictureErrors",
     "PictureMatch",
     "Ranking",
+    "RegionAgreement",
     "RegionOverlap",
+    "RegionResponse",
     "TopRows",
     "TransferCurves",
     "TransferScore",
     "ViewConsistency",
+    "agreement",
     "attribute_dependency",
     "change_inside",
     "channel_importance",
     "column_drift",
     "completeness",
+    "contribution",
     "dci_scores",
     "disentanglement",
     "gain_at_drift",
@@ -66,11 +85,16 @@ __all__ = [
     "masked_psnr",
     "matched_dependency",
     "mean_of_others",
+    "membership_sums",
     "merge_moments",
+    "merge_scatter",
+    "part_overlap",
     "picture_errors",
+    "pixel_counts",
     "region_grid",
     "region_hits",
     "row_moments",
+    "row_scatter",
     "transfer_gain",
     "view_spread",
     "winning_region",

@@ -1,4 +1,4 @@
-"""Streaming moments of columns: what style channels look like over a population, in one pass."""
+"""Streaming moments of columns: what codes and style channels look like over a population, in one pass."""
 
 from __future__ import annotations
 
@@ -81,3 +81,65 @@ class ColumnMoments(Metric):
         count, mean, squares = self.moments
         mean = torch.where(count > 0, mean, torch.nan)
         return Moments(int(count[0]), mean, (squares / count).sqrt(), self.minimum, self.maximum)
+
+
+class Covariance(NamedTuple):
+    """Hold what was seen of N rows: count, mean (D,) and the population's covariance (D, D), float64."""
+
+    rows: int
+    mean: Tensor
+    covariance: Tensor
+
+
+def row_scatter(rows: Float[Tensor, "n d"]) -> Float64[Tensor, "r d"]:
+    """Return the count (a row of it), the mean and the scatter Σ(x − mean)(x − mean)ᵀ, (D + 2, D)."""
+    rows = rows.double()
+    mean = rows.sum(0) / max(len(rows), 1)
+    centred = rows - mean
+    return torch.cat([torch.full_like(mean, len(rows))[None], mean[None], centred.T @ centred])
+
+
+def merge_scatter(parts: Float64[Tensor, "parts r d"]) -> Float64[Tensor, "r d"]:
+    """Merge counts, means and scatters of disjoint parts (Chan, Golub & LeVeque 1979, Eq. 2.1); parts may be empty."""
+
+    def merge(a: Tensor, b: Tensor) -> Tensor:
+        count, delta = a[:1] + b[:1], b[1:2] - a[1:2]
+        share = b[:1] / count.clamp_min(1)
+        return torch.cat([count, a[1:2] + delta * share, a[2:] + b[2:] + delta.T @ (delta * a[:1] * share)])
+
+    return reduce(merge, parts)
+
+
+class ColumnCovariance(Metric):
+    """Collect mean and covariance of columns in one pass, without cancellation.
+
+    Args:
+        columns: D.
+        kwargs: torchmetrics' own.
+
+    Example:
+        >>> found = ColumnCovariance(2)
+        >>> found.update(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+        >>> found.compute().covariance
+        tensor([[1., 2.],
+                [2., 4.]], dtype=torch.float64)
+    """
+
+    is_differentiable = False
+    full_state_update = False
+
+    scatter: Tensor
+
+    def __init__(self, columns: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("scatter", torch.zeros(columns + 2, columns, dtype=torch.float64), dist_reduce_fx=merge_scatter)
+
+    def update(self, rows: Float[Tensor, "n d"]) -> None:
+        """Add rows."""
+        if len(rows):
+            self.scatter = merge_scatter(torch.stack([self.scatter, row_scatter(rows)]))
+
+    def compute(self) -> Covariance:
+        """Return mean and covariance; NaN before the first row."""
+        count, mean, scatter = self.scatter[0], self.scatter[1], self.scatter[2:]
+        return Covariance(int(count[0]), torch.where(count > 0, mean, torch.nan), scatter / count)

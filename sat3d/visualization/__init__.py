@@ -1,6 +1,6 @@
 """What turns tensors into files that people look at: grids, clips, depth in colours."""
 
-from sat3d.visualization.edits import edit_clip, edit_grid
+from sat3d.visualization.edits import edit_clip, edit_grid, strip_grid
 from sat3d.visualization.files import replacing, to_uint8, write_clip, write_picture
 from sat3d.visualization.grids import difference, picture_grid, resized
 from sat3d.visualization.heatmaps import heat_map
@@ -18,6 +18,7 @@ __all__ = [
     "picture_grid",
     "replacing",
     "resized",
+    "strip_grid",
     "to_uint8",
     "views",
     "write_clip",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from sat3d.generators import Generator
 from sat3d.ops.camera import Camera
@@ -40,6 +41,41 @@ def edit_grid(
     stacked = torch.stack([*seen, difference(seen[0], seen[-1])], dim=2)  # (R, V, 3 or 4, 3, H, W)
     names = ["source", *(["reference"] if reference is not None else []), "edit", "difference"]
     return picture_grid(stacked.flatten(1, 2), labels, names * seen[0].shape[1], scale)
+
+
+def strip_grid(
+    generator: Generator,
+    rows: Sequence[tuple[str, Callable[[float], Float[Tensor, "1 c"]]]],
+    strengths: Sequence[float],
+    cameras: Camera | None,
+    unit: str = "",
+    side: int = 256,
+    scale: int = 1,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw one row per edit, from its least to its greatest strength, and what the last but one strength changed.
+
+    Args:
+        generator: shows the codes.
+        rows: label, and styles by strength.
+        strengths: rising, 0 among them.
+        cameras: of which the first is taken; `None` for a 2-D generator.
+        unit: of the strengths, behind the numbers.
+        side: largest side of a picture, pixels.
+        scale: enlargement.
+    """
+    camera = None if cameras is None else cameras[:1]
+
+    def picture(styles: Tensor) -> Tensor:
+        image = views(generator, styles, camera)[0, 0].cpu()
+        if image.shape[-1] <= side:
+            return image
+        return interpolate(image[None], (side, side), mode="bilinear", antialias=True)[0]
+
+    shown = torch.stack([torch.stack([picture(edited(x)) for x in strengths]) for _, edited in rows])
+    source = list(strengths).index(0.0)
+    shown = torch.cat([shown, difference(shown[:, source], shown[:, -2])[:, None]], dim=1)
+    columns = [f"{x:+g}{unit}" if x else "source" for x in strengths] + ["difference"]
+    return picture_grid(shown, [label for label, _ in rows], columns, scale)
 
 
 def edit_clip(

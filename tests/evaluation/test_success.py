@@ -132,3 +132,41 @@ def test_labels_are_handed_to_editors_of_w():
     values = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
     graded = protocol(codes, halvings=12).grade(Asks(("smile",)), Task(**SMILE_UP, rows=torch.tensor([1])), values)
     assert graded[0]["strength"] == pytest.approx((logit(0.8) + 1) / 2, abs=1e-3)
+
+
+class Copies(Editor):
+    """Interpolate one channel towards a reference's."""
+
+    space, needs_reference = "s", True
+
+    def _edit(self, codes, attributes, strength, reference, values):
+        channel = torch.tensor([1.0, 0.0, 0.0] if attributes == ["smile"] else [0.0, 0.0, 1.0])
+        return codes + strength * channel * (reference - codes)
+
+
+def test_editors_that_transfer_are_shown_references_that_have_the_target():
+    pool = batch([-9.0, 3.0, -9.0, -9.0], hat=[5.0, -5.0, 5.0, 5.0])
+    graded = protocol(batch([-1.0, -1.0, 1.0]), references=pool)
+    up = Task("smile", "smile", 1.0, "smile", torch.tensor([0, 1]))
+    rows = graded.grade(Copies(("smile", "hat")), up)
+    # Only the second reference smiles: half way from -1 to 3 is 1, short of ln 4, and a bit more is enough.
+    assert [row["reached"] for row in rows] == [1.0, 1.0]
+    expected = (logit(0.8) + 1) / 4
+    assert rows[0]["strength"] == pytest.approx(expected, abs=1 / 16) and rows[0]["strength"] >= expected
+    down = Task("smile", "smile", -1.0, "-smile", torch.tensor([2]))
+    assert graded.grade(Copies(("smile", "hat")), down)[0]["success"] == 1.0  # the reference, not the sign, leads
+
+
+def test_references_are_drawn_once_and_by_the_codes_number():
+    pool = batch([3.0] * 40)
+    one, other = (protocol(batch([-1.0] * n), references=pool) for n in (6, 3))
+    task = Task("smile", "smile", 1.0, "smile", torch.arange(3))
+    drawn = one._shown_by(task)
+    assert torch.equal(one._shown_by(task), drawn) and len(set(drawn.tolist())) > 1
+    assert torch.equal(other._shown_by(task), drawn[:3])
+
+
+def test_without_references_nothing_can_be_transferred():
+    task = Task("smile", "smile", 1.0, "smile", torch.tensor([0]))
+    with pytest.raises(ValueError, match="references: an editor that transfers"):
+        protocol(batch([-1.0])).grade(Copies(("smile",)), task)

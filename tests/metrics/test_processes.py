@@ -10,6 +10,7 @@ import torch.distributed as dist
 from sat3d.metrics import (
     DCI,
     AttributeDependency,
+    ColumnCovariance,
     ColumnMoments,
     EditLocality,
     MatchedDependency,
@@ -27,6 +28,7 @@ def results(rows):
     data = {
         DCI(("a", "b"), ("linear",), share=0.3): (codes, codes[:, :2]) if 0 in rows else None,
         ColumnMoments(6): (codes,) if 0 in rows else None,
+        ColumnCovariance(3): (pictures[0, rows, :, 0, 0],),
         AttributeDependency(): (change[rows, 1], torch.ones(5), 2),
         MatchedDependency(): (change[rows], torch.ones(5), 2),
         RegionOverlap(7, 3): (maps[rows], regions[rows]),

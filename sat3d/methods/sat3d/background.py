@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from sat3d.generators import Rendering
+from sat3d.perception import RegionSource
+from sat3d.perception.regions import Regions
 
 OPACITY_PARTS = ("background", "foreground")
+NO_REGION = "none of them"
 
 
 @dataclass(frozen=True)
@@ -21,19 +24,29 @@ class Background:
 
     Args:
         region: `parser` labels pixels by a part parser, `opacity` by rendered opacity (below 0.5 is background; 3-D
-            only), `none` switches L_bg off.
+            only), `regions` by any other source of regions, such as clusters of activations, which need no labels;
+            `none` switches L_bg off.
         parser: name or file of the part parser.
+        regions: the other source. Of clusters, `cluster0` has the most pixels: on heads the background.
         parts: parts that are uninterested for every attribute.
         spare: by attribute, parts that are of interest when it is a target (hair, when hair is edited).
         both: B holds only pixels that are uninterested in source *and* reference, so that an attribute may grow over
             the source's background.
     """
 
-    region: Literal["parser", "opacity", "none"] = "opacity"
+    region: Literal["parser", "opacity", "regions", "none"] = "opacity"
     parser: str | None = None
     parts: tuple[str, ...] = ("background",)
     spare: dict[str, list[str]] = field(default_factory=dict)
     both: bool = False
+    regions: RegionSource | None = None
+
+    def __post_init__(self) -> None:
+        given: Any = self.regions
+        if isinstance(given, Mapping):  # from a checkpoint
+            object.__setattr__(self, "regions", RegionSource.of(given))
+        if (self.region == "regions") != (self.regions is not None):
+            raise ValueError("background.regions: say where regions come from, with region: regions, and only there")
 
 
 def uninterested(background: Background, attributes: Sequence[str], names: Sequence[str]) -> Bool[Tensor, "a parts"]:
@@ -67,3 +80,12 @@ def opacity_labels(rendering: Rendering) -> Int[Tensor, "b h w"]:
     size = rendering.image.shape[-2:]
     opacity = torch.nn.functional.interpolate(rendering.opacity, size, mode="bilinear", align_corners=False)
     return (opacity[:, 0] >= 0.5).to(torch.uint8)
+
+
+def region_labels(rendering: Rendering, regions: Regions) -> Int[Tensor, "b h w"]:
+    """Label pixels with regions, and those of none with the number behind the last, at the picture's resolution."""
+    labels = regions.segment(rendering.image, rendering.features)
+    labels = torch.where(labels < 0, len(regions.names), labels)[:, None].double()
+    return torch.nn.functional.interpolate(labels, rendering.image.shape[-2:], mode="nearest-exact")[:, 0].to(
+        torch.uint8
+    )

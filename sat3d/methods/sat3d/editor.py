@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sat3d.methods.base import Editor
+from sat3d.methods.interpolation import transfer
 from sat3d.methods.sat3d.mask import MaskKind, target_mask
 
 
@@ -76,8 +77,3 @@ class MaskEditor(Editor):
     ) -> Tensor:
         assert reference is not None  # `edit` has checked it
         return transfer(codes, reference, strength * self.mask(attributes).to(codes))
-
-
-def transfer(source: Float[Tensor, "b c"], reference: Float[Tensor, "b c"], mask: Tensor) -> Float[Tensor, "b c"]:
-    """Interpolate source → reference by a mask; weights 0 and 1 give either end exactly, weights above 1 go beyond."""
-    return torch.lerp(source, reference, mask.expand_as(source))

@@ -13,16 +13,26 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from sat3d.generators import load_generator
+from sat3d.generators import Rendering, load_generator
 from sat3d.generators.batches import CodeBatch, PairBatch
 from sat3d.methods.grading import grade, grade_views, picture_of
-from sat3d.methods.sat3d.background import OPACITY_PARTS, Background, opacity_labels, region_of, uninterested
+from sat3d.methods.interpolation import transfer
+from sat3d.methods.sat3d.background import (
+    NO_REGION,
+    OPACITY_PARTS,
+    Background,
+    opacity_labels,
+    region_labels,
+    region_of,
+    uninterested,
+)
 from sat3d.methods.sat3d.bank import PictureBank, Sight
-from sat3d.methods.sat3d.editor import MaskEditor, transfer
+from sat3d.methods.sat3d.editor import MaskEditor
 from sat3d.methods.sat3d.losses import LossWeights, background_loss, remaining_loss, target_loss
 from sat3d.methods.sat3d.mask import MaskKind, MaskMatrix, target_mask
 from sat3d.methods.sat3d.selection import channel_relevance, preselect
 from sat3d.methods.sat3d.targets import balancing_weights, choose_targets
+from sat3d.methods.streamed import fit_regions
 from sat3d.metrics import TransferCurves, TransferScore, ViewConsistency
 from sat3d.ops.camera import Camera
 from sat3d.perception import Scorer, load_observer
@@ -145,7 +155,10 @@ class SAT3D(LightningModule):
             seed=seed,
         )
         self.parser, self.region = _background_parser(background, self.generator.is_3d)
+        self.regions = background.regions.build() if background.regions else None
         names = self.parser.parts if self.parser else OPACITY_PARTS
+        if self.regions is not None:
+            names = (*self.regions.names, NO_REGION)
         table = uninterested(background, self.attributes, names) if self.region != "none" else torch.zeros(0)
         self.register_buffer("uninterested", table, persistent=False)
         self.register_buffer("frequency", torch.ones(len(self.attributes), dtype=torch.float64))
@@ -160,14 +173,14 @@ class SAT3D(LightningModule):
     def train(self, mode: bool = True) -> SAT3D:
         """Set the mode of the mask matrix only; everything else is frozen and stays in eval()."""
         super().train(mode)
-        for frozen in (self.generator, self.scorer, self.parser, self.labeller, self.judge):
+        for frozen in (self.generator, self.scorer, self.parser, self.regions, self.labeller, self.judge):
             if frozen is not None:
                 frozen.eval()
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the mask matrix only, and the editor in the form that `load_editor` reads."""
-        kept = ("mask.", "frequency", "probed")
+        kept = ("mask.", "frequency", "probed", "regions.centres")
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith(kept)}
         editor = self.editor()
         card = editor.describe(self.generator, **self._facts())
@@ -201,15 +214,26 @@ class SAT3D(LightningModule):
     # Training ---------------------------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Measure once which channels matter and how often attributes differ."""
+        """Measure once which channels matter and how often attributes differ, and find clusters."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if self.regions is not None and not self.regions.is_fitted:
+            if not hasattr(data, "probe"):
+                raise ValueError("background.regions: clusters need StyleCodeDataModule; take a parser for other data")
+            self._cluster(data.probe(self.hparams["background"]["regions"]["codes"], self.device))
         if bool(self.probed):
             return
         if self.hparams["preselect"] is not None or self.hparams["balance"]:
-            data: Any = getattr(self.trainer, "datamodule", None)
             if not hasattr(data, "probe"):
                 raise ValueError("preselect, balance: need StyleCodeDataModule; set both to null/false for other data")
             self._probe(data.probe(self.hparams["probe_codes"], self.device))
         self.probed.fill_(True)
+
+    @torch.no_grad()
+    def _cluster(self, codes: CodeBatch) -> None:
+        assert self.regions is not None
+        parts = (codes[start : start + 8] for start in range(0, len(codes), 8))
+        seen = (self._rendered(part.styles, part.camera).features for part in parts)
+        fit_regions(self.regions, seen, self.hparams["seed"], self.trainer.strategy.broadcast)
 
     def _probe(self, codes: CodeBatch) -> None:
         columns = {a: self.scorer.slices[a] for a in self.attributes}
@@ -345,13 +369,19 @@ class SAT3D(LightningModule):
         return torch.stack([self.scorer.distance(a, b, name, kind) for name in self.attributes], dim=1)
 
     def _look(self, styles: Tensor, camera: Camera | None) -> Sight:
-        out = self.generator.synthesize(styles, camera=camera)
+        out = self._rendered(styles, camera)
         labels = None
-        if self.region == "opacity":
+        if self.regions is not None:
+            labels = region_labels(out, self.regions)
+        elif self.region == "opacity":
             labels = opacity_labels(out)
         elif self.parser is not None:
             labels = self.parser.segment(out.image).to(torch.uint8)
         return Sight(out.image, self.scorer(out.image), labels)
+
+    def _rendered(self, styles: Tensor, camera: Camera | None) -> Rendering:
+        options: dict[str, Any] = {} if self.regions is None else {"features": self.regions.features}
+        return self.generator.synthesize(styles, camera=camera, **options)
 
 
 def _rows(attributes: Sequence[str] | None, scorer: Scorer) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
-from sat3d.methods.graded_discovery import GradedDiscovery
+from sat3d.methods.graded import GradedDiscovery
 from sat3d.methods.shares import among, spread
 from sat3d.methods.styleclip.editor import TextDirectionEditor, check_cuts
 from sat3d.methods.styleclip.table import ChannelDirections, DirectionMean, channel_directions, read_table

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
-from sat3d.methods.graded_discovery import GradedDiscovery
+from sat3d.methods.graded import GradedDiscovery
 from sat3d.methods.shares import among, spread
 from sat3d.methods.stylespace.editor import ChannelEditor
 from sat3d.methods.stylespace.jacobian import GradientMaps
@@ -197,13 +197,7 @@ class StyleSpaceDiscovery(GradedDiscovery):
         if self.regions is not None:
             options: dict[str, Any] = {"neural_resolution": hp["neural_resolution"], "max_bytes": hp["max_bytes"]}
             self._engine = GradientMaps(self.generator, hp["grid"], mask, **options)
-            if not self.regions.is_fitted:
-                codes = self._data().probe(hp["regions"]["codes"], self.device)
-                parts = [self._render(part, self.regions.features).features for part in self._split(codes)]
-                self.regions.fit({n: torch.cat([p[n] for p in parts]) for n in self.regions.features}, hp["seed"])
-                # Devices count the same regions, also where rounding would lead them to different clusters.
-                state = {key: value.cpu() for key, value in self.regions.state_dict().items()}
-                self.regions.load_state_dict(self.trainer.strategy.broadcast(state))
+            self.find_regions()
         if self.likeness.folders and self.likeness.directions is None:
             codes = self._data().probe(64, self.device)
             self.likeness.compare(torch.cat([self._render(part).image for part in self._split(codes)]))
@@ -235,9 +229,8 @@ class StyleSpaceDiscovery(GradedDiscovery):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the counts are of, too: centres of feature clusters, and what pictures are compared by."""
-        learnt = ("regions.centres", "likeness.directions")
-        state = {key: value for key, value in checkpoint["state_dict"].items() if key in learnt}
+        """Keep what pictures are compared by, too."""
+        state = {key: value for key, value in checkpoint["state_dict"].items() if key == "likeness.directions"}
         super().on_save_checkpoint(checkpoint)
         checkpoint["state_dict"] |= state
 
@@ -258,12 +251,6 @@ class StyleSpaceDiscovery(GradedDiscovery):
             k = len(self.region_names)
             cells = region_grid(torch.where(labels < 0, k, labels), k + 1, self.hparams["grid"])[:, :k]
             self.overlap.update(maps[None].to(cells.device), cells)
-
-    def _render(self, codes: CodeBatch, features: tuple[str, ...] = ()) -> Any:
-        options: dict[str, Any] = {"features": features} if features else {}
-        if self.generator.is_3d:
-            options["neural_resolution"] = self.hparams["neural_resolution"]
-        return self.generator.synthesize(codes.styles, camera=codes.camera, **options)
 
     # Solving ----------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from sat3d.data import StyleCodeDataModule
 from sat3d.generators import load_generator
 from sat3d.methods import SAT3D, load_editor
 from sat3d.methods.sat3d import Background, LossWeights
-from sat3d.perception import load_observer
+from sat3d.methods.sat3d.background import region_labels, region_of
+from sat3d.perception import RegionSource, load_observer
 
 
 def module(toys, **kwargs):
@@ -73,6 +74,35 @@ def test_checkpoint_holds_the_mask_only_and_opens_as_an_editor(toys, tmp_path):
         assert torch.equal(editor.masks, model.editor().masks)
         assert editor.card["training"]["steps"] == 2
     assert torch.equal(SAT3D.load_from_checkpoint(tmp_path / "last.ckpt").mask.logits, model.mask.logits)
+
+
+def test_clusters_tell_the_uninterested_region_without_labels(toys, tmp_path):
+    clusters = RegionSource(clusters=3, layer="renderer", codes=4)
+    background = Background("regions", regions=clusters, parts=("cluster0",))
+    model = module(toys, background=background)
+    run = trainer(tmp_path, max_steps=2, callbacks=[losses := Losses()])
+    stream = data(toys)
+    run.fit(model, datamodule=stream)
+    assert model.regions.is_fitted and "train/bg" in run.callback_metrics and len(losses.values) == 2
+    codes = stream.probe(2)
+    out = model.generator.synthesize(codes.styles, camera=codes.camera, features=("renderer",))
+    labels = model.regions.segment(out.image, out.features)
+    expected = labels.repeat_interleave(4, 1).repeat_interleave(4, 2)  # 16 px to 64
+    assert torch.equal(region_labels(out, model.regions).long(), expected)
+    targets = torch.ones(2, len(model.attributes), dtype=torch.bool)
+    assert torch.equal(region_of(expected, model.uninterested, targets), expected == 0)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    again = SAT3D.load_from_checkpoint(tmp_path / "last.ckpt")
+    assert torch.equal(again.regions.centres, model.regions.centres) and again.background == background
+
+
+def test_pixels_of_no_region_are_never_uninterested(toys):
+    groups = RegionSource(parser=toys.parser, groups={"head": ["head"]})
+    model = module(toys, background=Background("regions", regions=groups, parts=("head",)))
+    assert not model.uninterested[:, -1].any() and model.uninterested[:, 0].all()
+    for wrong in ({"region": "regions"}, {"region": "opacity", "regions": groups}):
+        with pytest.raises(ValueError, match=r"background\.regions"):
+            Background(**wrong)
 
 
 def test_frozen_parts_stay_frozen(toys, tmp_path):

@@ -1,25 +1,25 @@
-"""Who grades discovered channels and directions, on which codes, and what is logged."""
+"""Who grades directions that a closed-form method found, on which codes, and what is logged."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from sat3d.generators.batches import CodeBatch
-from sat3d.methods.one_pass import OnePass
+from sat3d.methods.base import edited_styles
+from sat3d.methods.streamed import StreamedPictures
 from sat3d.methods.sweeps import SweepGrades, Tail, known_tails
 from sat3d.perception import Scorer
 from sat3d.perception.scorers import load_scorer
 
 
-class GradedDiscovery(OnePass):
+class GradedDiscovery(StreamedPictures):
     """Let frozen predictors grade the fitted editor on held-out codes: the labeller `val/*`, the judge `test/*`.
 
     They tell Attribute Dependency at equal change of the target, see `SweepGrades`. Subclasses set `attributes`, and
-    take `labeller`, `judge`, `graded_as`, `strengths`, `graded_codes` and `render_batch` as hyper-parameters.
+    take `labeller`, `judge`, `graded_as`, `strengths`, `graded_codes` and `render_batch` as `StyleSpaceDiscovery` does.
+    Editors of w and of s are graded alike.
 
     Attributes:
         attributes: what the editor knows.
@@ -27,7 +27,7 @@ class GradedDiscovery(OnePass):
         grades: what it found since the last report.
 
     Raises:
-        ValueError: without a labeller in validate or a judge in test, and for data that are no stream of codes.
+        ValueError: without a labeller in validate or a judge in test.
         RuntimeError: before the fit.
     """
 
@@ -83,7 +83,8 @@ class GradedDiscovery(OnePass):
 
         def pictures(name: str) -> Tensor:
             parts = self._split(batch)
-            return torch.cat([self._picture(part, editor.edit(part.styles, name, middle)) for part in parts])
+            styles = (edited_styles(self.generator, editor, part, name, middle) for part in parts)
+            return torch.cat([self._picture(part, edited) for part, edited in zip(parts, styles, strict=True)])
 
         return {name: pictures(name) for name in self.attributes}
 
@@ -113,15 +114,3 @@ class GradedDiscovery(OnePass):
 
     def _picture(self, codes: CodeBatch, styles: Tensor) -> Tensor:
         return self.generator.synthesize(styles, camera=codes.camera).image
-
-    def _split(self, codes: CodeBatch) -> list[CodeBatch]:
-        """Return the codes in parts of as many as are rendered at a time."""
-        step = self.hparams["render_batch"]
-        return [codes[start : start + step] for start in range(0, len(codes), step)]
-
-    def _data(self) -> Any:
-        """Return the stream of codes."""
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if not hasattr(data, "probe") or data.batch != "codes":
-            raise ValueError(f"data: {type(self).__name__} needs StyleCodeDataModule with batch: codes")
-        return data
