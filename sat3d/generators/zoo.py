@@ -55,6 +55,7 @@ def load_generator(name: str | Path, *, trainable: bool = False, device: str | t
 
 
 @cache
+@torch.inference_mode(False)  # what is shared may be asked for within a test, and is written to elsewhere
 def _shared(path: str, entry: Entry | None, device: str) -> Generator:
     return _read(Path(path), entry).to(device).freeze()
 

@@ -35,6 +35,7 @@ def register_own_models() -> None:
 
 
 @cache
+@torch.inference_mode(False)  # what is shared may be asked for within a test, and is written to elsewhere
 def load_clip(name: str = "toyfaces-clip", pretrained: str | None = None) -> ClipModel:
     """Load a text-image model through open_clip, in float32 and frozen.
 

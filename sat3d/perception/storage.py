@@ -49,6 +49,7 @@ def save_observer(observer: Observer, path: str | Path) -> Path:
 
 
 @cache
+@torch.inference_mode(False)  # what is shared may be asked for within a test, and is written to elsewhere
 def load_observer(name: str | Path) -> Observer:
     """Load a frozen observer in float32; what is returned is shared within the process.
 
