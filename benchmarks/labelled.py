@@ -254,12 +254,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", choices=STUDIES, default="methods")
     parser.add_argument("--seeds", type=int, default=3, help="of the trainings; studies with fewer keep theirs")
+    parser.add_argument("--only", nargs="*", default=[""], help="methods whose names begin so")
     parser.add_argument("--folder", type=Path, default=Path("runs/labelled"), help="runs and grades")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--out", type=Path, default=RESULTS, help="what all studies found, as JSON")
     asked = parser.parse_args()
     root = asked.folder / asked.study
-    trainings = STUDIES[asked.study]()
+    trainings = [one for one in STUDIES[asked.study]() if one.name.startswith(tuple(asked.only))]
     work = [(one, seed) for k in range(asked.seeds) for one in trainings for seed in one.seeds[k : k + 1]]
     with ThreadPoolExecutor(asked.jobs) as pool:
 
