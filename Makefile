@@ -29,8 +29,8 @@ lint: setup ## ruff and the import contract
 type: setup ## mypy, strict on the package
 	mypy
 
-bench: setup ## run every script of benchmarks/ but the studies of StyleSpace, which take hours
-	@for script in $(filter-out benchmarks/stylespace%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done
+bench: setup ## run every script of benchmarks/ but the studies, which take hours
+	@for script in $(filter-out benchmarks/stylespace% benchmarks/labelled%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done
 
 DEVICE ?= cpu
 bench-generators: setup ## seconds and memory of large generators against the plain way (DEVICE=cuda for a GPU)
