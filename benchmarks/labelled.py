@@ -127,7 +127,7 @@ def baseline_trainings() -> list[Training]:
     for name, experiment, settings, varies in methods:
         unseen = {} if varies == model else {f"{MODEL}.labeller": "null"}  # nothing is graded on the way
         options = {"varies": varies, "strengths": grid, "graded": EIGHT}
-        found.append(Training(name, experiment, {**settings, **unseen}, (1, 2, 3), None, 12, **options))
+        found.append(Training(name, experiment, {**settings, **unseen}, (1, 2, 3), None, 32, **options))
     return found
 
 
