@@ -2,8 +2,9 @@
 
 from sat3d.evaluation.baselines import IdealEdit, copy_editor, participating, random_editor
 from sat3d.evaluation.contestants import Contestant, grade_all, shared_attributes, success_grid
-from sat3d.evaluation.success import SuccessProtocol, opposite_tasks
+from sat3d.evaluation.success import SuccessProtocol
 from sat3d.evaluation.success_table import write_successes
+from sat3d.evaluation.tasks import opposite_tasks
 from sat3d.evaluation.transfer import (
     TransferResult,
     compare_transfer,

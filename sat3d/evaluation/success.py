@@ -6,16 +6,14 @@ probability, from a camera of its own. The judge, which trained and tuned nothin
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sat3d.evaluation.tasks import Task, drawn_references, log_odds_towards
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor, edited_styles
@@ -30,65 +28,6 @@ GRID = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 Probability = Callable[[Int[Tensor, " n"], Float[Tensor, " n"]], Float[Tensor, " n"]]
 """Rows among the codes, and a strength for each → probability of the target."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """Name one edit of some codes.
-
-    Args:
-        attribute: the scorers'.
-        target: what the editor calls it: the attribute's name, or `attribute/class`.
-        direction: 1 or −1, the sign of the strengths.
-        column: of labeller and judge, by name; with a minus before it the low end is the target.
-        rows: which of the codes, (N,).
-    """
-
-    attribute: str
-    target: str
-    direction: float
-    column: str
-    rows: Int[Tensor, " n"]
-
-
-def opposite_tasks(
-    scorer: Scorer, log_odds: Float[Tensor, "b p"], attributes: Sequence[str], seed: int = 0
-) -> list[Task]:
-    """Ask of every code for what it does not show: the other side of one half, or another class.
-
-    Args:
-        scorer: the labeller.
-        log_odds: what it reads from the unedited codes.
-        attributes: which, of the scorer's.
-        seed: of the draw among the other classes; a code's draw depends on nothing but this and its row.
-
-    Raises:
-        ValueError: for attributes that are not scored, or by several groups of descriptors.
-    """
-    tasks: list[Task] = []
-    for name in attributes:
-        groups = scorer.slices.get(name, ())
-        if len(groups) != 1:
-            raise ValueError(
-                f"attributes: {name!r} must be one group of columns; scored are {', '.join(scorer.attributes)}"
-            )
-        columns = range(groups[0].start, groups[0].stop)
-        if len(columns) == 1:
-            high = log_odds[:, columns[0]] > 0
-            tasks += [Task(name, name, 1.0, name, _rows(~high)), Task(name, name, -1.0, f"-{name}", _rows(high))]
-            continue
-        shown = log_odds[:, columns.start : columns.stop].argmax(1).cpu()
-        draw = np.random.default_rng([seed, scorer.attributes.index(name)])
-        other = torch.from_numpy(draw.integers(len(columns) - 1, size=len(shown)))
-        wanted = other + (other >= shown)
-        for k, column in enumerate(columns):
-            label = scorer.columns[column]
-            tasks.append(Task(name, label, 1.0, label, _rows(wanted == k)))
-    return [task for task in tasks if len(task.rows)]
-
-
-def _rows(chosen: Bool[Tensor, " b"]) -> Int[Tensor, " n"]:
-    return chosen.nonzero()[:, 0].cpu()
 
 
 @torch.no_grad()
@@ -233,13 +172,8 @@ class SuccessProtocol:
     def _shown_by(self, task: Task) -> Int[Tensor, " b"]:
         """Return for every code which of the references shows a task's target, drawn once among those that do."""
         if task.column not in self._drawn:
-            tail = tail_of(self.labeller, task.column)
-            odds = tail.sign * self.pool_odds[:, tail.column]
-            showing = (odds.sigmoid() >= self.wanted).nonzero()[:, 0].cpu()
-            showing = showing if len(showing) else odds.argmax().cpu()[None]
-            seed = zlib.crc32(task.column.encode())
-            draws = [int(np.random.default_rng([seed, int(i)]).integers(len(showing))) for i in self.codes.index]
-            self._drawn[task.column] = showing[torch.tensor(draws)]
+            odds = log_odds_towards(self.labeller, task, self.pool_odds)
+            self._drawn[task.column] = drawn_references(odds, task, self.codes.index, self.wanted)
         return self._drawn[task.column]
 
     @property
