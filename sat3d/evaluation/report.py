@@ -1,0 +1,79 @@
+"""One page that holds a whole comparison: tables, pictures, curves; it needs no network and no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from sat3d.visualization import replacing
+
+FORMAT = 1
+ASSETS = Path(__file__).parent / "report_assets"
+TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` from `results.json` and the pictures it names, all in one file.
+
+    The page's own script and style are allowed by their hashes and nothing else is, so that a browser neither runs what
+    a name in the results may hold nor asks the network for anything.
+
+    Args:
+        folder: of a comparison.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        FileNotFoundError: if `results.json` or a picture that it names is missing.
+        ValueError: if the results are of another format, or name a file that is no picture inside the folder.
+    """
+    # Python writes NaN where JSON has no word for it; the page knows only numbers and null.
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    if results.get("format") != FORMAT:
+        raise ValueError(f"{folder / 'results.json'}: format {results.get('format')!r}, where {FORMAT} is read")
+    files = {name: _data_uri(folder, name) for name in _pictures(results.get("pictures") or {})}
+    data = json.dumps({"results": results, "files": files}, ensure_ascii=False, separators=(",", ":"))
+    style, script, page = ((ASSETS / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
+    text = Template(page).substitute(
+        title=html.escape(str(results["title"])),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        data=data.replace("<", "\\u003c"),  # neither `</script>` nor `<!--` ends the block early
+    )
+    with replacing(folder / "report.html") as path:
+        path.write_text(text, encoding="utf-8")
+    return folder / "report.html"
+
+
+def _pictures(pictures: dict[str, Any]) -> Iterator[str]:
+    """Yield every file that the page shows."""
+    for example in pictures.get("examples") or []:
+        yield example["source"]
+        for strip in example["strips"].values():
+            if strip.get("reference"):
+                yield strip["reference"]
+            yield from (method["strip"] for method in strip["methods"].values())
+    for clip in pictures.get("clips") or []:
+        yield from (clip["file"], clip["still"])
+
+
+def _data_uri(folder: Path, name: str) -> str:
+    """Return a picture as an address that holds it."""
+    path = folder / name
+    if path.suffix not in TYPES or not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} is no picture inside {folder}")
+    return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _hash(text: str) -> str:
+    """Return what a Content-Security-Policy knows an inline script or style by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
