@@ -1,10 +1,12 @@
 "use strict";
 (() => {
   const { results: R, files } = JSON.parse(document.getElementById("data").textContent);
-  const measures = R.measures ?? [];
-  const methods = R.methods ?? [];
   const KINDS = { reference: "take the target from a reference picture", value: "take a value of the attribute" };
+  const rank = ({ kind }) => (kind in KINDS ? Object.keys(KINDS).indexOf(kind) : Infinity);
+  const measures = R.measures ?? [];
+  const methods = [...(R.methods ?? [])].sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
   const COLOURS = 12;
+  const WIDE = "\u2003";
 
   // ---------------------------------------------------------------- small things
 
@@ -36,23 +38,27 @@
   const colour = (name) => `var(--m${Math.max(0, methods.findIndex((m) => m.name === name)) % COLOURS})`;
   const kindOf = (name) => methods.find((m) => m.name === name)?.kind;
   const measure = (key) => measures.find((m) => m.key === key) ?? { key, title: key, short: key, digits: 2 };
-  const arrow = (better) => ({ lower: " ↓", higher: " ↑" })[better] ?? "";
+  const arrow = (better) => ({ lower: "\u00a0↓", higher: "\u00a0↑" })[better] ?? "";
   const withUnit = (m) => (m.unit ? `${m.title}, ${m.unit}` : m.title);
 
   function methodName(name) {
-    return [el("span", { class: `dot ${kindOf(name)}`, vars: { color: colour(name) }, "aria-hidden": "true" }), name];
+    return el("span", { class: "named" },
+      el("span", { class: `dot ${kindOf(name)}`, vars: { color: colour(name) }, "aria-hidden": "true" }), el("span", {}, name));
   }
 
+  let fields = 0;
   function select(label, options, onchange) {
-    const box = el("select", { onchange: () => onchange(box.value) });
+    const id = `field-${++fields}`;
+    const box = el("select", { id, onchange: () => onchange(box.value) });
     const fill = (entries, chosen) => {
       box.replaceChildren(...entries.map(([value, text]) => el("option", { value }, text)));
       if (entries.some(([value]) => value === chosen)) box.value = chosen;
     };
     fill(options);
-    return { label: el("label", {}, label, box), box, fill };
+    return { field: el("div", { class: "field" }, el("label", { for: id }, label), box), box, fill };
   }
 
+  /** A box that scrolls by itself, so that the page never has to. */
   function scroller(label, ...children) {
     return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, ...children);
   }
@@ -224,12 +230,13 @@
       const all = (axis) => points.flatMap((p) => [p[axis].mean, p[axis].low, p[axis].high]).filter(known);
       const [mx, my] = [measure(x), measure(y)];
       const better = { lower: ["← better", "↓ better"], higher: ["better →", "↑ better"] };
-      const say = (m, i) => [withUnit(m), better[m.better]?.[i]].filter(Boolean).join("  ");
+      const say = (m, i) => [withUnit(m), better[m.better]?.[i]].filter(Boolean).join(WIDE);
       const { canvas, X, Y, area } = axes({
         width, height, x: range(all("x")), y: range(all("y")), xLabel: say(mx, 0), yLabel: say(my, 1),
         label: `${my.title} against ${mx.title}, one point a method; the numbers are in the second table`,
       });
       const placed = points.map((p) => [X(p.x.mean) - 6, Y(p.y.mean) - 6, X(p.x.mean) + 6, Y(p.y.mean) + 6]);
+      const labels = [];
       for (const p of points) {
         const [px, py] = [X(p.x.mean), Y(p.y.mean)];
         const group = svg("g", { vars: { color: colour(p.name) } });
@@ -237,8 +244,10 @@
         if (known(p.x.low) && known(p.x.high)) group.append(line(X(p.x.low), X(p.x.high), py, py));
         if (known(p.y.low) && known(p.y.high)) group.append(line(px, px, Y(p.y.low), Y(p.y.high)));
         group.append(marker(p.name, px, py, `${p.name}: ${mx.short} ${number(p.x.mean, mx.digits)}, ${my.short} ${number(p.y.mean, my.digits)}`));
-        canvas.append(group, pointLabel(p.name, px, py, placed, area));
+        canvas.append(group);
+        labels.push(pointLabel(p.name, px, py, placed, area));
       }
+      canvas.append(...labels);
       return canvas;
     });
     const options = usable.map((m) => [m.key, m.title]);
@@ -248,8 +257,8 @@
     horizontal.box.value = x;
     return el("div", { class: "glance" },
       el("div", {},
-        el("p", {}, `Each point is a method over all ${plural(R.tables.all.edits, "edit")}; crosses are 95 % intervals. Round: ${KINDS.reference}. Square: ${KINDS.value}.`),
-        el("div", { class: "controls" }, vertical.label, horizontal.label), picture.box),
+        el("p", {}, `Each point is a method over all ${plural(R.tables.all.edits, "edit")}; crosses are 95\u00a0% intervals. Round: ${KINDS.reference}. Square: ${KINDS.value}.`),
+        el("div", { class: "controls" }, vertical.field, horizontal.field), picture.box),
       best);
   }
 
@@ -257,14 +266,14 @@
   function pointLabel(name, x, y, placed, [left, top, right, bottom]) {
     const text = name.length > 20 ? `${name.slice(0, 19)}…` : name;
     const width = text.length * 6.7;
-    const places = [[x + 9, y + 4], [x - 9 - width, y + 4], [x + 7, y - 8], [x + 7, y + 17], [x - 7 - width, y - 8],
-      [x - 7 - width, y + 17], [x - width / 2, y - 12], [x - width / 2, y + 21], [x + 12, y - 20], [x + 12, y + 29]];
+    const places = [[x + 7, y - 8], [x - 7 - width, y - 8], [x + 7, y + 17], [x - 7 - width, y + 17], [x + 9, y + 4],
+      [x - 9 - width, y + 4], [x - width / 2, y - 12], [x - width / 2, y + 21], [x + 12, y - 20], [x + 12, y + 29]];
     const box = ([px, py]) => [px, py - 11, px + width, py + 3];
     const free = (b) => b[0] >= left && b[2] <= right && b[1] >= top - 8 && b[3] <= bottom
       && placed.every((o) => b[2] < o[0] || b[0] > o[2] || b[3] < o[1] || b[1] > o[3]);
-    const place = places.find((p) => free(box(p))) ?? places[x + 9 + width > right ? 1 : 0];
+    const place = places.find((p) => free(box(p))) ?? places[x + 7 + width > right ? 1 : 0];
     placed.push(box(place));
-    return svg("text", { x: Math.max(0, place[0]), y: place[1] }, text);
+    return svg("text", { class: "halo", x: Math.max(0, place[0]), y: place[1] }, text);
   }
 
   function bestOf() {
@@ -274,8 +283,8 @@
       const winners = methods.filter((method) => shared.cells[method.name]?.[m.key]?.best);
       if (!winners.length) return null;
       return el("div", {}, el("dt", {}, m.title + arrow(m.better)), el("dd", {}, winners.map((method) =>
-        el("div", {}, method.name, mark("shared", method.name, m.key), ` ${number(shared.cells[method.name][m.key].mean, m.digits)}`,
-          m.unit ? ` ${m.unit}` : ""))));
+        el("div", {}, method.name, mark("shared", method.name, m.key),
+          ` ${number(shared.cells[method.name][m.key].mean, m.digits)}${m.unit ? `\u00a0${m.unit}` : ""}`))));
     }).filter(Boolean);
     if (!lines.length) return null;
     return el("div", {}, el("h3", {}, "Best where all get there"),
@@ -288,7 +297,7 @@
   function tables() {
     const parts = [];
     const { shared, all } = R.tables ?? {};
-    const legend = "Means, with 95 % intervals below them; the best are bold. Click a heading to sort.";
+    const legend = "Means, with 95\u00a0% intervals below them; the best are bold. Click a heading to sort.";
     if (shared) {
       parts.push(el("h3", {}, "Where all methods reach the target"));
       parts.push(shared.edits === 0
@@ -304,7 +313,7 @@
     const facts = [...new Set(methods.flatMap((m) => Object.keys(m.facts ?? {})))];
     if (facts.length) {
       const key = (text) => {
-        const value = Number.parseFloat(String(text ?? "").replaceAll(",", ""));
+        const value = Number.parseFloat(String(text ?? "").replace(/,/g, ""));
         return text === undefined || text === null ? null : Number.isNaN(value) ? String(text) : value;
       };
       const rows = methods.map((m) => ({
@@ -367,23 +376,24 @@
 
     const scale = el("div", { class: "scale", "aria-hidden": "true" }, strengths.map((s, i) =>
       el("span", { vars: { left: `${(100 * i) / Math.max(1, strengths.length - 1)}%` } }, String(s))));
-    viewer.append(el("div", { class: "controls" }, code.label, attribute.label,
+    viewer.append(el("div", { class: "controls" }, code.field, attribute.field,
       el("div", { class: "strength" }, el("span", {}, el("label", { for: "strength" }, "Strength"), output), slider, scale)), shelves);
     fillAttributes();
     show();
-    return [el("p", {}, "One slider for all methods. 0 is the source; 1 is each method's own strength at which the edit reaches its target, so that at any place of the slider they have gone the same part of their way."), viewer];
+    return [el("p", {}, "One slider for all methods. 0 is the source; 1 is each method's own strength at which the edit reaches its target (its strongest, where it does not get there), so that at any place of the slider all have gone the same part of their way."), viewer];
   }
 
-  /** Sides of a picture on a phone and elsewhere: whole multiples of its pixels while it is small. */
+  /** Sides of a picture on a phone and elsewhere: each of its pixels is a whole number of the screen's, while it is small. */
   function sides(frame) {
-    const side = (most) => (frame > 160 ? Math.min(frame, most) : frame * Math.max(1, Math.floor(most / frame)));
-    return { "--small": `${side(150)}px`, "--large": `${side(200)}px` };
+    const dots = Math.max(1, window.devicePixelRatio);
+    const side = (most) => (frame > 160 ? Math.min(frame, most) : (frame * Math.max(1, Math.floor((most * dots) / frame))) / dots);
+    return { "--small": `${side(155)}px`, "--large": `${side(200)}px` };
   }
 
   // ---------------------------------------------------------------- orbits
 
   function clips() {
-    const all = R.pictures?.clips ?? [];
+    const all = methods.flatMap((m) => (R.pictures?.clips ?? []).filter((clip) => clip.method === m.name));
     if (!all.length) return null;
     const name = (clip) => `${clip.attribute}, code ${clip.code}`;
     const shelf = el("div", { class: "shelf" });
@@ -419,7 +429,7 @@
     show(names[0]);
     const frame = R.pictures.frame ?? 64;
     return [el("p", {}, "The edited heads, seen from all around. They stand still until they are asked to turn."),
-      el("div", { class: "controls" }, chooser.label, together),
+      el("div", { class: "controls" }, chooser.field, together),
       el("div", { class: frame <= 160 ? "viewer crisp" : "viewer", vars: sides(frame) }, shelf)];
   }
 
@@ -449,14 +459,14 @@
         width, height: Math.round(Math.min(460, Math.max(300, width * 0.5))),
         x: [Math.min(0, ...scale.map((p) => p.x)), Math.max(...scale.map((p) => p.x)) * 1.02],
         y: [Math.min(0, ...bounds), Math.max(...bounds) * 1.05 || 1],
-        xLabel: "change of the target, σ", yLabel: "drift of the others, σ  ↓ better",
+        xLabel: "change of the target, σ", yLabel: `drift of the others, σ${WIDE}↓ better`,
         label: "drift of other attributes against change of the target, one line a method; the numbers follow below",
       });
       const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${X(x).toFixed(1)} ${Y(y).toFixed(1)}`).join("");
       for (const { name, points } of visible) {
         const group = svg("g", { class: lit && lit !== name ? "dim" : null, "data-method": name, vars: { color: colour(name) } });
         for (const run of runs(points, (p) => known(p.low) && known(p.high))) {
-          group.append(svg("path", { class: "band", d: `${path([...run.map((p) => [p.x, p.high]), ...run.toReversed().map((p) => [p.x, p.low])])}Z` }));
+          group.append(svg("path", { class: "band", d: `${path([...run.map((p) => [p.x, p.high]), ...run.map((p) => [p.x, p.low]).reverse()])}Z` }));
         }
         for (const run of runs(points, (p) => known(p.y))) {
           group.append(svg("path", { class: `line ${kindOf(name)}`, d: path(run.map((p) => [p.x, p.y])) }),
@@ -494,9 +504,9 @@
         const p = points.find((q) => q.x === x);
         return el("td", {}, number(p?.y, 3), interval(p, 3), known(p?.y) && known(p.edits) ? el("span", { class: "interval" }, plural(p.edits, "edit")) : null);
       }))))));
-    return [el("p", {}, "How far all other attributes have moved by the time the edited one has changed by so much, both in standard deviations. Bands are 95 % intervals."),
+    return [el("p", {}, "How far all other attributes have moved by the time the edited one has changed by so much, both in standard deviations. Bands are 95\u00a0% intervals."),
       picture.box,
-      el("ul", { class: "legend", "aria-label": "Methods shown" }, [...buttons, plain("all", true), plain("none", false)].map((button) => el("li", {}, button))),
+      el("ul", { class: "legend", "aria-label": "Methods shown" }, [...buttons, plain("show all", true), plain("hide all", false)].map((button) => el("li", {}, button))),
       el("details", {}, el("summary", {}, "The numbers"), numbers)];
   }
 
@@ -509,21 +519,23 @@
     const every = names.flatMap((name) => values[name].flat()).filter(known);
     const most = Math.max(...every.map(Math.abs)) || 1;
     const signed = every.some((x) => x < 0);
-    const box = scroller("What was read after each edit");
-    const show = (name) => {
-      box.replaceChildren(el("table", { class: "heat" },
-        el("caption", { class: "hidden" }, `${name}: change of every attribute, σ, by the attribute that was edited`),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "edited \\ read"), read.map((a) => el("th", { scope: "col" }, el("span", {}, a))))),
-        el("tbody", {}, attributes.map((a, i) => el("tr", {}, el("th", { scope: "row" }, a), read.map((b, j) => {
-          const value = values[name][i]?.[j];
-          const shade = known(value) ? { "--t": `${((80 * Math.abs(value)) / most).toFixed(1)}%` } : {};
-          return el("td", { class: `${value < 0 ? "neg" : "pos"}${a === b ? " own" : ""}`, vars: shade }, number(value, 2));
-        }))))));
+    const map = (name) => scroller(`What was read after each edit of ${name}`, el("table", { class: "heat" },
+      el("caption", { class: "hidden" }, `${name}: change of every attribute, σ, by the attribute that was edited`),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "edited \\ read"), read.map((a) => el("th", { scope: "col" }, el("span", {}, a))))),
+      el("tbody", {}, attributes.map((a, i) => el("tr", {}, el("th", { scope: "row" }, a), read.map((b, j) => {
+        const value = values[name][i]?.[j];
+        const shade = known(value) ? { "--t": `${((80 * Math.abs(value)) / most).toFixed(1)}%` } : {};
+        return el("td", { class: `${value < 0 ? "neg" : "pos"}${a === b ? " own" : ""}`, vars: shade }, number(value));
+      }))))));
+    const panel = (label, first) => {
+      const box = el("div");
+      const chooser = select(label, names.map((n) => [n, n]), (name) => box.replaceChildren(map(name)));
+      chooser.box.value = first;
+      box.replaceChildren(map(first));
+      return el("div", { class: "panel" }, el("div", { class: "controls" }, chooser.field), box);
     };
-    const chooser = select("Method", names.map((n) => [n, n]), show);
-    show(names[0]);
     return [el("p", {}, "Rows: the attribute that was edited. Columns: what the judge then read, as a change in standard deviations. An edit that moves nothing else has colour in its framed cell only. All methods share one scale."),
-      el("div", { class: "controls" }, chooser.label), box,
+      el("div", { class: "panels" }, panel("Method", names[0]), names.length > 1 ? panel("Beside it", names[1]) : null),
       el("div", { class: signed ? "key" : "key positive", "aria-hidden": "true" }, signed ? number(-most) : "0", el("i"), `${number(most)} σ`)];
   }
 
@@ -549,7 +561,7 @@
         cells: [firstCell(method), ...attributes.map((a) => {
           const cell = cells[method.name][a];
           if (!known(cell?.mean)) return { key: null, show: "–" };
-          return { key: cell.mean, show: [number(cell.mean, m.digits), mark("attribute", method.name, key), bar(cell, method.name), interval(cell, m.digits)] };
+          return { key: cell.mean, show: [number(cell.mean, m.digits), mark("attribute", method.name, key), interval(cell, m.digits), bar(cell, method.name)] };
         })],
       }));
       const label = `${withUnit(m)}, by attribute`;
@@ -559,7 +571,7 @@
     const chooser = select("Measure", keys.map((key) => [key, withUnit(measure(key))]), show);
     show(keys[0]);
     return [el("p", {}, "The same measures for each attribute on its own, over all edits. In each cell a dot and its interval stand on one scale."),
-      el("div", { class: "controls" }, chooser.label), box];
+      el("div", { class: "controls" }, chooser.field), box];
   }
 
   // ---------------------------------------------------------------- against the truth
@@ -571,11 +583,12 @@
       const [head, rows] = t.rows ? [t.head ?? [], t.rows] : [t.table?.[0] ?? [], t.table?.slice(1) ?? []];
       if (!rows.length) return null;
       const text = (cell) => (known(cell) ? String(cell).replace("-", "−") : cell ?? "–");
+      const named = (cell) => (methods.some((m) => m.name === cell) ? methodName(cell) : show(cell));
       const show = (cell) => (cell && typeof cell === "object" ? [number(cell.mean, cell.digits ?? 2), interval(cell, cell.digits ?? 2)] : text(cell));
       return [t.title ? el("h3", {}, t.title) : null, t.about ? el("p", {}, t.about) : null,
         scroller(t.title ?? "Against the truth", el("table", {}, el("caption", { class: "hidden" }, t.title ?? "Against the truth"),
           el("thead", {}, el("tr", {}, head.map((cell) => el("th", { scope: "col" }, text(cell))))),
-          el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => (i ? el("td", {}, show(cell)) : el("th", { scope: "row" }, show(cell)))))))))];
+          el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => (i ? el("td", {}, show(cell)) : el("th", { scope: "row" }, named(cell)))))))))];
     }).filter(Boolean);
     return parts.length ? parts : null;
   }
@@ -593,11 +606,12 @@
     return [
       R.command ? [el("p", {}, "This command made the page and everything on it:"), el("pre", { tabindex: "0", "aria-label": "command" }, R.command)] : null,
       R.warnings?.length ? [el("h3", { id: "warnings" }, "Warnings"), el("ul", {}, R.warnings.map((text) => el("li", {}, text)))] : null,
-      measures.length ? [el("h3", {}, "What is measured"), el("dl", { class: "measures" }, measures.map((m) => [
+      measures.length ? [el("h3", {}, "What is measured"), el("dl", { class: "measures" }, measures.map((m) => el("div", {},
         el("dt", {}, withUnit(m), m.short && m.short !== m.title ? ` (${m.short})` : ""),
-        el("dd", {}, [m.about, { lower: "Lower is better.", higher: "Higher is better." }[m.better]].filter(Boolean).join(" "))]))] : null,
-      filled(R.settings) ? [el("h3", {}, "Settings"), pairs(R.settings)] : null,
-      filled(R.versions) ? [el("h3", {}, "Versions"), pairs(R.versions)] : null,
+        el("dd", {}, [m.about, { lower: "Lower is better.", higher: "Higher is better." }[m.better]].filter(Boolean).join(" ")))))] : null,
+      el("div", { class: "panels" },
+        filled(R.settings) ? el("div", {}, el("h3", {}, "Settings"), pairs(R.settings)) : null,
+        filled(R.versions) ? el("div", {}, el("h3", {}, "Versions"), pairs(R.versions)) : null),
     ];
   }
 
@@ -606,12 +620,13 @@
   function lead() {
     const day = new Date(`${R.date}T00:00:00Z`);
     const date = Number.isNaN(day.valueOf()) ? R.date : day.toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
-    const seeds = R.seeds ?? [];
-    const what = [plural(methods.length, "method"), "edit", plural((R.attributes ?? []).length, "attribute"), "of", plural(R.codes, "code")].join(" ");
-    const over = seeds.length ? `, trained with ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}` : "";
-    const where = [R.generator ? ` of ${R.generator}` : "", over, R.device ? `, on ${R.device}` : "", date ? `, ${date}` : ""].join("");
+    const seeds = (R.seeds ?? []).map(String);
+    const list = seeds.length > 1 ? `seeds ${seeds.slice(0, -1).join(", ")} and ${seeds[seeds.length - 1]}` : `seed ${seeds[0]}`;
+    const what = `${plural(methods.length, "method")} edit ${plural((R.attributes ?? []).length, "attribute")} of ${plural(R.codes, "code")}`;
+    const whose = (R.generator ? ` of ${R.generator}` : "") + (seeds.length ? `, with ${list}` : "");
+    const where = (R.device ? ` on ${R.device}` : "") + (date ? `${R.device ? "," : " on"} ${date}` : "");
     const warned = R.warnings?.length ? [" ", el("a", { href: "#warnings" }, plural(R.warnings.length, "warning")), "."] : [];
-    return [`${what}${where}.`, ...warned];
+    return [`${what}${whose}.${where ? ` Measured${where}.` : ""}`, ...warned];
   }
 
   const sections = [
