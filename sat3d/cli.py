@@ -21,7 +21,8 @@ TRAINER_VERBS = {
 COMMANDS = {
     "generate": "pictures, a grid and an orbit clip of a generator's seeds",
     "edit": "change attributes of a seed with an editor, as pictures and a clip",
-    "compare": "editors against copying, chance and the ideal edit, at equal drift",
+    "compare": "methods on the same codes at an equal change of their targets, with a report",
+    "transfer": "transfers against copying, chance and the ideal edit, at equal drift",
     "success": "how often edits of labelled codes succeed, and what else they change",
     "boundaries": "released InterFaceGAN directions (.npy) as an editor, once seen to belong to the generator",
     "inspect": "what a checkpoint file holds; nothing in it is executed",

@@ -1,103 +1,211 @@
-"""`compare`: editors against copying, chance and the ideal edit, at equal drift."""
+"""`compare`: methods on the same codes at an equal change of their targets, with intervals, pictures and a report."""
 
 from __future__ import annotations
 
-from sat3d.commands.seeds import writable
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sat3d.commands.configs import find_config
+from sat3d.commands.seeds import device_of, writable
+
+if TYPE_CHECKING:
+    from sat3d.evaluation.comparison import Entry
+
+
+@dataclass
+class Method:
+    """Name a method by how its editors come about: trained from configs, or runs that are there.
+
+    Args:
+        config: Experiment, or several that stack; trained once for each seed, and then reused.
+        options: Settings in place of the configs' own, by dotted name.
+        varies: Settings that take the seed.
+        runs: Run folders in place of training, one for each seed.
+    """
+
+    config: str | list[str] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    varies: list[str] = field(default_factory=list)
+    runs: list[str] | None = None
+
+    @property
+    def configs(self) -> list[str]:
+        """The experiments, as a list."""
+        return [self.config] if isinstance(self.config, str) else list(self.config or ())
+
+
+@dataclass
+class Search:
+    """Say how strengths are matched.
+
+    Args:
+        wanted: Probability of a class that an edit must reach; continuous attributes must reach a reference's value.
+        trials: Renderings of a code by the search, at most.
+        tolerance: Share of the change that may be missing.
+    """
+
+    wanted: float = 0.8
+    trials: int = 5
+    tolerance: float = 0.1
 
 
 def main(
-    editors: list[str],
-    names: list[str] | None = None,
+    methods: dict[str, Method],
     generator: str = "toyfaces64",
-    judge: str = "toyfaces-judge",
     attributes: list[str] | None = None,
-    strengths: list[float] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0],  # noqa: B006 - never changed
-    pairs: int = 100,
-    batch_size: int = 20,
+    labeller: str = "toyfaces-labeller",
+    judge: str = "toyfaces-judge",
+    identity: str | None = "toyfaces-identity",
+    perceptual: str | None = "toyfaces-judge",
+    parser: str | None = "toyfaces-parser",
+    parts: dict[str, list[str]] | None = None,
+    world: bool = False,
+    codes: int = 100,
+    references: int = 200,
+    order: int = 24,
+    seeds: list[int] = [1, 2, 3],  # noqa: B006 - never changed
     truncation: float = 1.0,
     yaw: tuple[float, float] | None = (-0.35, 0.35),
     pitch: tuple[float, float] | None = (-0.25, 0.25),
+    other_yaw: float = 0.3,
     seed: int = 0,
-    ideal: bool = True,
+    search: Search = Search(),  # noqa: B008 - never changed
+    examples: int = 4,
+    clips: list[str] = [],  # noqa: B006 - never changed
+    title: str = "Attribute editing, compared at an equal change",
+    marked: bool = False,
+    quick: bool = False,
+    train_only: bool = False,
+    editors: str = "runs/editors",
+    jobs: int | None = None,
     device: str = "cpu",
     out: str = "runs/compare",
 ) -> None:
-    """Let a judge compare editors with copying all channels, a random mask and the ideal edit, on held-out pairs.
+    """Compare methods fairly: same codes, cameras and references, each edit as strong as its code needs.
 
-    Writes curves.csv (gain and drift over strength), readings.csv and table.md. Methods are read at strength 1, and at
-    equal drift: half of what copying drifts.
+    What is missing is trained first. A code is asked for what it does not show; the labeller's reading of a reference
+    is what each method must reach, and sets its strength; all else is measured there. A stopped comparison goes on
+    where it was. Writes report.html (pictures, sliders, clips, curves, tables), results.json, edits.csv, table.md.
 
     Args:
-        editors: Folders of editors, or checkpoints.
-        names: What to call them; their folders' names if not given.
-        generator: Name or file of the generator.
-        judge: Attribute predictor that grades.
-        attributes: Targets; all that the editors and the judge share, if not given.
-        strengths: Editing intensities of the curves, rising, with 1 among them.
-        pairs: Number of held-out pairs, from the test stream.
-        batch_size: Pairs at a time.
-        truncation: Truncation ψ of the codes; 1 where the ideal edit is asked for.
-        yaw: Camera range in radians.
-        pitch: Camera range in radians.
-        seed: Of the stream and of the random masks.
-        ideal: Compare with the ideal edit of the embedded world (its generators only).
+        methods: By name, see each; those that look at references and those that are told values may be mixed.
+        generator: Name or file.
+        attributes: What is edited; all that labeller, judge and methods share, if not given.
+        labeller: Attribute predictor that chooses strengths.
+        judge: Attribute predictor that grades; one that taught a method is refused.
+        identity: Identity embedder; null leaves identities out.
+        perceptual: lpips, or an observer whose activations serve in its place; null leaves the distance out.
+        parser: Part parser that tells regions; null leaves locality out.
+        parts: By attribute, the parser's parts in which it shows; the embedded world's own if not given.
+        world: Compare with the ideal edits of the embedded world (its generators only, truncation 1).
+        codes: Held-out codes, of the test stream.
+        references: Codes of the validation stream, from which references are drawn.
+        order: Codes on which A then B is held against B then A.
+        seeds: Trainings of each method.
+        truncation: Truncation ψ of the codes.
+        yaw: Camera range in radians; null for the generator's own, and for 2-D generators.
+        pitch: The same.
+        other_yaw: How far to the other side the second camera stands, radians.
+        seed: Of the streams of codes.
+        search: Of strengths.
+        examples: Codes whose edits the report shows.
+        clips: Attributes whose edits of the first code the report shows from all sides; 3-D only.
+        title: Of the report.
+        marked: Mark the cells of a judge that taught a method, rather than refuse it.
+        quick: One seed and 24 codes.
+        train_only: Train what is missing, tell what it took, and stop.
+        editors: Folder of the trained runs.
+        jobs: Processes of one thread each; as many as there are cores, one on a GPU, if not given.
         device: Where to compute.
-        out: Folder for the files.
+        out: Folder for the results.
     """
-    names = names or [name.rstrip("/").removesuffix("/editor") for name in editors]
-    if len(names) != len(editors) or len(set(names)) != len(names) or not names:
-        raise ValueError(f"names: {len(names)} different names for {len(editors)} editors are needed")
-    if 1.0 not in strengths or sorted(strengths) != strengths:
-        raise ValueError(f"strengths={strengths} must rise and contain 1.0")
-    if ideal and truncation != 1:
-        raise ValueError(f"truncation={truncation}: the ideal edit is known for 1 only; set --ideal false for others")
+    if not methods:
+        raise ValueError("methods: name at least one, with a config or with runs")
+    for name, method in methods.items():
+        if (method.config is None) == (method.runs is None):
+            raise ValueError(f"methods.{name}: give either config (trained when missing) or runs (that are there)")
+        if method.runs is not None and len(method.runs) < len(seeds):
+            raise ValueError(f"methods.{name}.runs: {len(method.runs)} runs for {len(seeds)} seeds")
+    if world and truncation != 1:
+        raise ValueError(f"truncation={truncation}: the ideal edit is known for 1 only; set --world false for others")
+    if quick:
+        seeds, codes, order = seeds[:1], min(codes, 24), min(order, 12)
+    where = str(device_of(device))
+    workers = jobs or (1 if where.startswith("cuda") else os.cpu_count() or 1)
+    folder = writable(out)
+
+    entries, seconds = _trained(methods, seeds, Path(editors), workers)
+    if train_only:
+        print(f"{editors}: {len(entries)} editors; trained now: {len(seconds)}, in {sum(seconds):.0f} s of processes")
+        return
+
+    from sat3d.evaluation.comparison import Plan
+    from sat3d.evaluation.matched import Rules
+
+    names = attributes or _shared_attributes(entries, generator, labeller, judge)
+    rules = Rules(search.wanted, trials=search.trials, tolerance=search.tolerance)
+    plan = Plan(
+        generator, tuple(names), labeller, judge, identity, perceptual, parser, parts, world, codes, references, order,
+        truncation, yaw, pitch, other_yaw, seed, rules,
+    )  # fmt: skip
+    from sat3d.evaluation.reported import compare
+
+    command = "sat3d compare " + " ".join(sys.argv[2:]) if "compare" in sys.argv[1:2] else "sat3d compare"
+    table = compare(
+        plan, entries, folder, jobs=workers, device=where, title=title, command=command, examples=examples,
+        clips=clips, strict=not marked,
+    )  # fmt: skip
+    print(table)
+    print(f"{folder}: report.html, results.json, edits.csv, table.md, pictures/")
+
+
+def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: int) -> tuple[list[Entry], list[float]]:
+    """Train what is missing, several at a time; return the runs, and the seconds of those that were trained."""
+    from concurrent.futures import ThreadPoolExecutor
 
     from tqdm.auto import tqdm
 
-    from sat3d.data import StyleCodeDataModule
-    from sat3d.evaluation import (
-        IdealEdit,
-        compare_transfer,
-        copy_editor,
-        markdown,
-        participating,
-        random_editor,
-        write_results,
-    )
+    from sat3d.evaluation.comparison import Entry, timed
+    from sat3d.evaluation.roster import find_run, fit_editor, slug
+
+    entries, missing = [], []
+    for name, method in methods.items():
+        for i, seed in enumerate(seeds):
+            run = editors / slug(name) / str(seed) if method.runs is None else Path(method.runs[i])
+            entries.append(Entry(name, seed, run))
+            if method.runs is None:
+                configs = [str(find_config(config)) for config in method.configs]
+                options = {**method.options, **dict.fromkeys(method.varies, seed)}
+                missing.append((configs, options, run, editors / f"logs/{slug(name)}-{seed}.log"))
+    seconds: list[float] = []
+
+    def train(work: tuple[list[str], dict[str, Any], Path, Path]) -> None:
+        done: list[bool] = []
+        took = timed(lambda: done.append(fit_editor(*work)))
+        if done[0]:
+            seconds.append(took)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for _ in tqdm(pool.map(train, missing), total=len(missing), desc="Editors", disable=not missing):
+            pass
+    for entry in entries:
+        find_run(entry.run)
+    return entries, seconds
+
+
+def _shared_attributes(entries: list[Entry], generator: str, labeller: str, judge: str) -> list[str]:
+    from sat3d.evaluation import shared_attributes
+    from sat3d.evaluation.roster import find_run
     from sat3d.generators import load_generator
-    from sat3d.methods import MaskEditor, load_editor
-    from sat3d.methods.grading import picture_of
+    from sat3d.methods import load_editor
     from sat3d.perception import Scorer, load_observer
 
-    net = load_generator(generator).to(device)
-    grader = load_observer(judge).to(device)
-    if not isinstance(grader, Scorer):
-        raise ValueError(f"judge={judge!r} is no attribute predictor")
-    loaded = {name: load_editor(path, net).to(device) for name, path in zip(names, editors, strict=True)}
-    shared = [a for a in grader.attributes if all(a in editor.attributes for editor in loaded.values())]
-    if unknown := set(attributes or ()) - set(shared):
-        raise ValueError(f"attributes: unknown {sorted(unknown)}; editors and judge share {', '.join(shared)}")
-    targets = attributes or shared
-    if not targets:
-        raise ValueError("attributes: editors and judge share none")
-    folder = writable(out)
-
-    methods = {name: picture_of(net, editor) for name, editor in loaded.items()}
-    first = next(iter(loaded.values()))
-    if isinstance(first, MaskEditor):
-        channels = participating(first, net)
-        methods["random mask"] = picture_of(net, random_editor(first, channels, seed).to(device))
-        methods["copy"] = picture_of(net, copy_editor(net, first.attributes, channels).to(device))
-    ideals = {}
-    if ideal:
-        from sat3d.world import HeadWorld
-
-        ideals = {k: IdealEdit(HeadWorld(), g, net.resolution) for k, g in (("generator", net), ("world", None))}
-        methods["ideal"] = ideals["generator"]
-    data = StyleCodeDataModule(generator, seed=seed, truncation=truncation, yaw=yaw, pitch=pitch)
-    starts = range(0, pairs, batch_size)
-    batches = (data.pairs("test", range(i, min(i + batch_size, pairs)), device) for i in tqdm(starts, desc="Grading"))
-    results = compare_transfer(methods, batches, net, grader, targets, strengths, ideals)
-    write_results(results, folder)
-    print(markdown(results))
-    print(f"{folder}: curves.csv, readings.csv, table.md")
+    net = load_generator(generator)
+    loaded = [load_editor(find_run(entry.run).editor, net) for entry in entries]
+    scorers = [one for name in (labeller, judge) if isinstance(one := load_observer(name), Scorer)]
+    if len(scorers) < 2:
+        raise ValueError(f"labeller={labeller!r}, judge={judge!r}: both must be attribute predictors")
+    return shared_attributes(loaded, *scorers)

@@ -31,12 +31,14 @@ class Contestant:
         seed: which of the method's trainings.
         editor: of w or of s.
         values: labels of the protocol's codes, scaled as the editor's training had them, (B, K).
+        labels: turns a labeller's log-odds into such labels, where codes are labelled as they come.
     """
 
     name: str
     seed: str
     editor: Editor
     values: Float[Tensor, "b k"] | None = None
+    labels: Callable[[Tensor], Tensor] | None = None
 
     def facts(self, codes: CodeBatch) -> dict[str, str]:
         """Return parameters, and milliseconds of an edit, of one code and of each in a batch (median of five)."""

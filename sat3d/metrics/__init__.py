@@ -33,7 +33,9 @@ from sat3d.metrics.moments import (
     row_moments,
     row_scatter,
 )
+from sat3d.metrics.perceptual import feature_distance
 from sat3d.metrics.pictures import PictureErrors, PictureMatch, masked_l1, masked_psnr, picture_errors
+from sat3d.metrics.reprojection import reprojection_error, warped_view
 from sat3d.metrics.top import Ranking, TopRows
 from sat3d.metrics.transfer import (
     TransferCurves,
@@ -78,6 +80,7 @@ __all__ = [
     "contribution",
     "dci_scores",
     "disentanglement",
+    "feature_distance",
     "gain_at_drift",
     "lab_errors",
     "locally_active",
@@ -93,9 +96,11 @@ __all__ = [
     "pixel_counts",
     "region_grid",
     "region_hits",
+    "reprojection_error",
     "row_moments",
     "row_scatter",
     "transfer_gain",
     "view_spread",
+    "warped_view",
     "winning_region",
 ]

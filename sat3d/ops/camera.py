@@ -113,6 +113,20 @@ class Camera:
         origins = self.cam2world[:, None, :3, 3].expand(-1, resolution**2, 3)
         return origins, torch.nn.functional.normalize(points[..., :3] - origins, dim=-1)
 
+    def project(self, points: Float[Tensor, "b n 3"]) -> tuple[Float[Tensor, "b n 2"], Float[Tensor, "b n"]]:
+        """Project points into the pictures: the inverse of `rays`.
+
+        Args:
+            points: world units, N for each camera.
+
+        Returns:
+            places (x, y) in the picture, [0, 1] from its left and upper edge, and depth along the camera's axis.
+        """
+        local = (points - self.cam2world[:, None, :3, 3]) @ self.cam2world[:, :3, :3]
+        depth = local[..., 2]
+        place = (local / depth[..., None]) @ self.intrinsics.mT
+        return place[..., :2], depth
+
     def to(self, *args: object, **kwargs: object) -> Camera:
         """Move to a device or dtype, as `Tensor.to` does."""
         return Camera(self.cam2world.to(*args, **kwargs), self.intrinsics.to(*args, **kwargs))  # type: ignore[call-overload]

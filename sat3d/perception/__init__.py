@@ -8,6 +8,7 @@ from sat3d.perception.identity import IdentityConfig, IdentityEmbedder
 from sat3d.perception.network_regions import NetworkRegions, ParsingNetwork
 from sat3d.perception.observer import Observer
 from sat3d.perception.parsing import ParserConfig, PartParser
+from sat3d.perception.perceptual import PerceptualNetwork, load_perceptual
 from sat3d.perception.qmm import QMM
 from sat3d.perception.region_source import RegionSource
 from sat3d.perception.regions import ParserRegions, Regions
@@ -28,6 +29,7 @@ __all__ = [
     "ParserRegions",
     "ParsingNetwork",
     "PartParser",
+    "PerceptualNetwork",
     "PredictedAttribute",
     "PredictorConfig",
     "RegionSource",
@@ -37,6 +39,7 @@ __all__ = [
     "group_distance",
     "load_clip",
     "load_observer",
+    "load_perceptual",
     "save_observer",
     "save_weights",
 ]

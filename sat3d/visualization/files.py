@@ -51,7 +51,7 @@ def write_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> Path
 
 
 def write_clip(path: str | Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], fps: int = 15) -> Path:
-    """Write frames as `.mp4` or endless `.gif`, by the suffix, each as it comes.
+    """Write frames as `.mp4`, endless `.gif` or endless `.webp`, by the suffix.
 
     Raises:
         ValueError: for another suffix.
@@ -59,9 +59,15 @@ def write_clip(path: str | Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], f
     import imageio.v2 as imageio
 
     path = Path(path)
-    if path.suffix not in (".mp4", ".gif"):
-        raise ValueError(f"a clip is .mp4 or .gif, not {path.name!r}")
+    if path.suffix not in (".mp4", ".gif", ".webp"):
+        raise ValueError(f"a clip is .mp4, .gif or .webp, not {path.name!r}")
     with replacing(path) as temporary:
+        if path.suffix == ".webp":
+            from PIL import Image
+
+            first, *others = (Image.fromarray(frame) for frame in frames)
+            first.save(temporary, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=80)
+            return path
         # The codec of .mp4 wants even sides; macro_block_size 2 pads by at most one pixel.
         gif = {"duration": 1000 / fps, "loop": 0}
         options = gif if path.suffix == ".gif" else {"fps": fps, "macro_block_size": 2, "quality": 8}

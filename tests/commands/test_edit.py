@@ -71,7 +71,7 @@ def test_editors_of_channels_take_no_reference(toys, tmp_path):
 
 def test_verbs_do_not_import_torch_for_their_help():
     code = (
-        "import sys, sat3d.commands.edit, sat3d.commands.generate, sat3d.commands.compare;"
+        "import sys, sat3d.commands.edit, sat3d.commands.generate, sat3d.commands.compare, sat3d.commands.transfer;"
         "assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,7 +3,7 @@ import csv
 import pytest
 import torch
 
-from sat3d.commands.compare import main
+from sat3d.commands.transfer import main
 from sat3d.evaluation import IdealEdit, copy_editor, markdown, random_editor, readings
 from sat3d.evaluation.transfer import TransferResult
 from sat3d.generators import load_generator

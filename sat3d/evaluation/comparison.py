@@ -1,0 +1,333 @@
+"""A comparison on disk: its plan, units of work that a stopped run does not do again, and processes that share them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from sat3d.data import StyleCodeDataModule
+from sat3d.evaluation.contestants import Contestant
+from sat3d.evaluation.matched import Eyes, MatchedProtocol, Outcome, Rules, with_order
+from sat3d.evaluation.pictures import Album, write_album, write_sources
+from sat3d.evaluation.roster import find_run, labels_of, slug
+from sat3d.generators import load_generator
+from sat3d.methods import load_editor
+from sat3d.perception import IdentityEmbedder, PartParser, Scorer, load_observer, load_perceptual
+from sat3d.visualization import replacing
+from sat3d.world import HeadWorld
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Say on what methods are compared, and by whose eyes.
+
+    Args:
+        generator: name or file.
+        attributes: what is edited, as the labeller names it.
+        labeller: attribute predictor that chooses strengths.
+        judge: attribute predictor that grades.
+        identity: identity embedder, or `None`.
+        perceptual: `lpips`, or an observer whose activations serve; or `None`.
+        parser: part parser, or `None`.
+        parts: for each attribute the parser's parts in which it shows; the embedded world's own if not given.
+        world: compare with the embedded world's ideal edits.
+        codes: how many of the test stream.
+        references: how many of the validation stream.
+        order: codes on which the order of two edits is tried.
+        truncation: ψ.
+        yaw: camera range in radians.
+        pitch: the same.
+        other_yaw: how far to the other side the second camera stands, radians.
+        seed: of the streams.
+        rules: of the search for strengths.
+    """
+
+    generator: str
+    attributes: tuple[str, ...]
+    labeller: str
+    judge: str
+    identity: str | None = None
+    perceptual: str | None = None
+    parser: str | None = None
+    parts: Mapping[str, Sequence[str]] | None = None
+    world: bool = False
+    codes: int = 100
+    references: int = 200
+    order: int = 24
+    truncation: float = 1.0
+    yaw: tuple[float, float] | None = (-0.35, 0.35)
+    pitch: tuple[float, float] | None = (-0.25, 0.25)
+    other_yaw: float = 0.3
+    seed: int = 0
+    rules: Rules = field(default_factory=Rules)
+
+    def fingerprint(self) -> str:
+        """Return a hash of what results depend on, the weights of generator and observers among it."""
+        net = load_generator(self.generator)
+        told = {"plan": asdict(self), "generator": net.hash, "eyes": self.hashes()}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+    def hashes(self) -> dict[str, str]:
+        """Return the hashes of the observers, by role."""
+        named = {role: getattr(self, role) for role in ("labeller", "judge", "identity", "parser")}
+        found = {role: load_observer(name).hash for role, name in named.items() if name is not None}
+        if self.perceptual is not None:
+            network = load_perceptual(self.perceptual)
+            found["perceptual"] = getattr(getattr(network, "observer", None), "hash", network.hash)
+        return found
+
+    def protocol(self, device: torch.device | str = "cpu") -> MatchedProtocol:
+        """Load the networks and look at the unedited codes.
+
+        Raises:
+            ValueError: for observers of the wrong kind, or attributes that they do not know.
+        """
+        net = load_generator(self.generator).to(device)
+        labeller, judge = (_observer(role, getattr(self, role), Scorer, device) for role in ("labeller", "judge"))
+        identity = None if self.identity is None else _observer("identity", self.identity, IdentityEmbedder, device)
+        parser = None if self.parser is None else _observer("parser", self.parser, PartParser, device)
+        perceptual = None if self.perceptual is None else load_perceptual(self.perceptual).to(device)
+        world = HeadWorld() if self.world else None
+        parts = self.parts
+        if parts is None:
+            parts = {a.name: a.parts for a in world.attributes} if world is not None else {}
+        data = StyleCodeDataModule(
+            self.generator, seed=self.seed, truncation=self.truncation, yaw=self.yaw, pitch=self.pitch
+        )
+        codes = data.codes("test", range(self.codes), device)
+        other = None
+        if data.cameras is not None and codes.camera is not None:
+            forward = codes.camera.cam2world[:, :3, 2]
+            side = torch.where(forward[:, 0] > 0, 1.0, -1.0).cpu()  # looks to +x: stands on the other side
+            other = data.cameras.at(side * self.other_yaw, torch.zeros(self.codes)).to(device)
+        eyes = Eyes(labeller, judge, identity, perceptual, parser, parts, world)
+        return MatchedProtocol(net, codes, data.codes("val", range(self.references), device), eyes, other, self.rules)
+
+
+def _observer(role: str, name: str, kind: type[Any], device: torch.device | str) -> Any:
+    found = load_observer(name).to(device)
+    if not isinstance(found, kind):
+        raise ValueError(f"{role}={name!r} is no {kind.__name__}")
+    return found
+
+
+class Entry(NamedTuple):
+    """Name a run that takes part."""
+
+    method: str
+    seed: int
+    run: Path
+
+    @property
+    def place(self) -> str:
+        """Its folder among the units of work."""
+        return f"{slug(self.method)}/{self.seed}"
+
+
+def contestant_of(entry: Entry, plan: Plan, device: torch.device | str) -> Contestant:
+    """Load a run's editor, and what it needs to know of codes."""
+    net = load_generator(plan.generator).to(device)
+    editor = load_editor(find_run(entry.run).editor, net).to(device)
+    labelled = labels_of(find_run(entry.run).run)
+    if labelled is not None and labelled[1] != load_observer(plan.labeller).hash:
+        raise ValueError(
+            f"labeller={plan.labeller!r}: {entry.method} was trained on labels of another, which must read its codes"
+        )
+    return Contestant(entry.method, str(entry.seed), editor, labels=None if labelled is None else labelled[0])
+
+
+# Units of work --------------------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """Do units of work, in this process.
+
+    Args:
+        plan: of the comparison.
+        folder: for results.
+        device: where to compute.
+        fingerprint: of the plan; work that was done under another is done again.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, device: str, fingerprint: str) -> None:
+        self.plan, self.folder, self.device, self.fingerprint = plan, folder, device, fingerprint
+        self._load = lru_cache(maxsize=2)(lambda entry: contestant_of(entry, plan, device))
+
+    @cached_property
+    def protocol(self) -> MatchedProtocol:
+        """The protocol; the unedited codes are looked at when it is first needed."""
+        return self.plan.protocol(self.device)
+
+    def edits(self, entry: Entry, attribute: str) -> None:
+        """Edit all codes by one attribute."""
+        path = self.unit(entry, attribute)
+        if self.read(path, entry) is None:
+            outcome = self.protocol.compare(self._load(entry), attribute)
+            self._write(path, entry, outcome)
+
+    def order(self, entry: Entry) -> None:
+        """Try the order of two edits: each attribute with the next one."""
+        path = self.folder / "units" / entry.place / "order.json"
+        stamp = self._stamp(entry)
+        if path.is_file() and json.loads(path.read_text())["stamp"] == stamp:
+            return
+        rows = self.rows(entry)
+        strengths = {(str(row["attribute"]), int(float(row["code"]))): float(row["strength"]) for row in rows}
+        names = self.plan.attributes
+        pairs = zip(names, (*names[1:], names[0]), strict=True) if len(names) > 1 else ()
+        one = self._load(entry)
+        found = {a: self.protocol.order(one, a, b, strengths, self.plan.order) for a, b in pairs}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            partial.write_text(json.dumps({"stamp": stamp, "found": found}))
+
+    def pictures(self, entry: Entry, album: Album) -> None:
+        """Draw what the report shows of a method."""
+        rows = self.rows(entry)
+        write_album(self.protocol, self._load(entry), rows, album, self.folder)
+
+    def sources(self, album: Album) -> None:
+        """Draw what the report's edits start from."""
+        write_sources(self.protocol, album, self.folder)
+
+    def facts(self, entry: Entry) -> dict[str, str]:
+        """Return what an editor costs; see `Contestant.facts`."""
+        one = self._load(entry)
+        labels = None if one.labels is None else one.labels(self.protocol.log_odds)
+        return replace(one, values=labels).facts(self.protocol.codes)
+
+    def rows(self, entry: Entry) -> list[dict[str, float | str]]:
+        """Return the rows of all attributes that are done."""
+        found = [self.read(self.unit(entry, name), entry) for name in self.plan.attributes]
+        return [row for outcome in found if outcome is not None for row in outcome.rows]
+
+    def outcome(self, entry: Entry) -> Outcome:
+        """Return what became of all codes and attributes, with the order of edits where that was tried.
+
+        Raises:
+            RuntimeError: if something is missing.
+        """
+        found = [self.read(self.unit(entry, name), entry) for name in self.plan.attributes]
+        done = [outcome for outcome in found if outcome is not None]
+        if len(done) < len(found):
+            raise RuntimeError(f"{entry.method}, seed {entry.seed}: not all attributes are done")
+        whole = Outcome.together(done)
+        path = self.folder / "units" / entry.place / "order.json"
+        if path.is_file():
+            told = json.loads(path.read_text())["found"]
+            order = {a: {int(i): value for i, value in values.items()} for a, values in told.items()}
+            whole.rows = with_order(whole.rows, order)
+        return whole
+
+    def unit(self, entry: Entry, attribute: str) -> Path:
+        """Return the file of a unit."""
+        return self.folder / "units" / entry.place / f"{slug(attribute)}.safetensors"
+
+    def read(self, path: Path, entry: Entry) -> Outcome | None:
+        """Read a unit; `None` if it is missing, damaged, or of another plan or editor."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                told = file.metadata() or {}
+                if told.get("stamp") != self._stamp(entry):
+                    return None
+                tensors = {key: file.get_tensor(key).float() for key in ("change", "moved", "drift", "features")}
+        except (FileNotFoundError, SafetensorError, OSError):
+            return None
+        return Outcome(json.loads(told["rows"]), **tensors)
+
+    def _write(self, path: Path, entry: Entry, outcome: Outcome) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {k: getattr(outcome, k).contiguous() for k in ("change", "moved", "drift", "features")}
+        with replacing(path) as partial:
+            save_file(tensors, partial, metadata={"stamp": self._stamp(entry), "rows": json.dumps(outcome.rows)})
+
+    def _stamp(self, entry: Entry) -> str:
+        weights = find_run(entry.run).editor / "editor.safetensors"
+        return f"{self.fingerprint} {_digest(weights, weights.stat().st_mtime_ns)}"
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+# Processes ------------------------------------------------------------------------------------------------------------
+
+_DESK: list[Desk] = []
+
+
+def _sit_down(plan: Plan, folder: Path, device: str, fingerprint: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    _DESK[:] = [Desk(plan, folder, device, fingerprint)]
+
+
+def _do(verb: str, *words: Any) -> Any:
+    with torch.no_grad():
+        return getattr(_DESK[0], verb)(*words)
+
+
+class Office:
+    """Share units of work among processes of one thread each; with one process they are done here.
+
+    What comes out does not depend on how many there are.
+
+    Args:
+        plan: of the comparison.
+        folder: for results.
+        jobs: processes.
+        device: where to compute.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, jobs: int = 1, device: str = "cpu") -> None:
+        self.fingerprint = plan.fingerprint()
+        self.desk = Desk(plan, folder, device, self.fingerprint)
+        self._pool: ProcessPoolExecutor | None = None
+        if jobs > 1:
+            settings = (plan, folder, device, self.fingerprint, 1)
+            self._pool = ProcessPoolExecutor(jobs, get_context("spawn"), _sit_down, settings)
+
+    def __enter__(self) -> Office:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def all(self, verb: str, work: Sequence[tuple[Any, ...]], what: str) -> list[Any]:
+        """Do a verb of the desk for all words, with a bar; return its answers in order."""
+        answers: list[Any] = [None] * len(work)
+        with tqdm(total=len(work), desc=what, unit="unit") as bar:
+            for number, answer in self._answers(verb, work):
+                answers[number] = answer
+                bar.update()
+        return answers
+
+    def _answers(self, verb: str, work: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        if self._pool is None:
+            for number, words in enumerate(work):
+                with torch.no_grad():
+                    yield number, getattr(self.desk, verb)(*words)
+            return
+        futures: dict[Future[Any], int] = {self._pool.submit(_do, verb, *words): n for n, words in enumerate(work)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return how many seconds some work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

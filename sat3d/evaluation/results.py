@@ -1,0 +1,276 @@
+"""What a comparison found: tables with paired intervals, curves, re-scoring, as one JSON file, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sat3d.evaluation.bootstrap import Interval
+from sat3d.evaluation.matched import Outcome
+from sat3d.evaluation.measures import MEASURES, Measure
+from sat3d.evaluation.success_table import Row, interval_of
+from sat3d.evaluation.tables import markdown_table
+from sat3d.visualization import replacing
+
+CHANGES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+"""Changes of the target, in σ, at which curves are read."""
+
+Kind = Literal["reference", "value"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Hold what is known of one method of a comparison.
+
+    Args:
+        name: of the method.
+        kind: whether it looks at a reference, or is told a value.
+        outcomes: by seed.
+        marks: by measure, why its cells do not count.
+        facts: what it costs.
+    """
+
+    name: str
+    kind: Kind
+    outcomes: Mapping[int, Outcome]
+    marks: Mapping[str, str]
+    facts: Mapping[str, str]
+
+    @property
+    def rows(self) -> list[dict[str, float | str]]:
+        """All its edits."""
+        return [row for outcome in self.outcomes.values() for row in outcome.rows]
+
+
+Place = tuple[str, str, int]
+
+
+def place_of(row: Row) -> Place:
+    """Return which edit a row tells of: seed, attribute, code."""
+    return str(row["seed"]), str(row["attribute"]), int(float(row["code"]))
+
+
+def ranked(standings: Sequence[Standing]) -> dict[str, list[dict[str, float | str]]]:
+    """Return all rows by method, seeds numbered from 0: the first seed of one is held against the first of another."""
+    found = {}
+    for one in standings:
+        number = {str(seed): str(i) for i, seed in enumerate(one.outcomes)}
+        found[one.name] = [{**row, "seed": number[str(row["seed"])]} for row in one.rows]
+    return found
+
+
+def shared_places(rows: Mapping[str, Sequence[Row]]) -> set[Place]:
+    """Return the edits in which all methods reach what is wanted."""
+    reached = [{place_of(row) for row in part if float(row["reached"]) > 0.5} for part in rows.values()]
+    return set.intersection(*reached) if reached else set()
+
+
+def paired_difference(a: Sequence[Row], b: Sequence[Row], key: str) -> Interval:
+    """Return the mean of a column over edits of one method minus that of another, and its 95 % interval.
+
+    Edits are paired by seed, attribute and code, and drawn again by seed and code (`interval_of`).
+    """
+    cells = {place_of(row): float(row[key]) for row in b if key in row}
+    paired: list[Row] = [
+        {"seed": row["seed"], "code": row["code"], "difference": float(row[key]) - cells[place_of(row)]}
+        for row in a
+        if key in row and place_of(row) in cells
+    ]
+    return interval_of(paired, "difference")
+
+
+def table_of(rows: Mapping[str, Sequence[Row]], measures: Sequence[Measure]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return cells by method and measure: mean, low, high, best.
+
+    A cell is the best where its method's paired difference from every other method leaves out 0, on the good side.
+    """
+    cells = {
+        name: {m.key: _cell(interval_of(part, m.key)) for m in measures if any(m.key in row for row in part)}
+        for name, part in rows.items()
+    }
+    for measure in measures:
+        told = {name: own[measure.key]["mean"] for name, own in cells.items() if measure.key in own}
+        known = {name: value for name, value in told.items() if value is not None}
+        if measure.better is None or len(known) < 2:
+            continue
+        sign = -1.0 if measure.better == "lower" else 1.0
+        leader = max(known, key=lambda name: sign * known[name])
+        gaps = (paired_difference(rows[leader], rows[other], measure.key) for other in known if other != leader)
+        cells[leader][measure.key]["best"] = all((gap.low if sign > 0 else -gap.high) > 0 for gap in gaps)
+    return cells
+
+
+def _cell(value: Interval) -> dict[str, Any]:
+    if math.isnan(value.mean):
+        return {"mean": None, "low": None, "high": None, "best": False}
+    return {**value._asdict(), "best": False}
+
+
+def by_attribute(
+    rows: Mapping[str, Sequence[Row]], keys: Iterable[str], attributes: Sequence[str]
+) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Return cells by measure, method and attribute."""
+    return {
+        key: {
+            name: {a: _cell(interval_of([row for row in part if row["attribute"] == a], key)) for a in attributes}
+            for name, part in rows.items()
+        }
+        for key in keys
+    }
+
+
+def drift_curve(one: Standing, changes: Sequence[float] = CHANGES) -> dict[str, list[float | None]]:
+    """Return how far other attributes have moved where the target has moved by so much, on average, with bands.
+
+    Each code's trials are put in the order of the target's change, and its drift is interpolated linearly between them,
+    from (0, 0) on. Codes that no trial moved as far are left out there; `edits` tells how many are left.
+    """
+    found: dict[str, list[float | None]] = {"change": list(changes), "drift": [], "low": [], "high": [], "edits": []}
+    for at in changes:
+        rows: list[Row] = []
+        for seed, outcome in enumerate(one.outcomes.values()):
+            read = drift_at(outcome.moved, outcome.drift, at)
+            codes = [row["code"] for row in outcome.rows]
+            rows += [{"seed": str(seed), "code": c, "drift": d} for c, d in zip(codes, read.tolist(), strict=True)]
+        cell = _cell(interval_of(rows, "drift"))
+        for key, value in (("drift", cell["mean"]), ("low", cell["low"]), ("high", cell["high"])):
+            found[key].append(value)
+        found["edits"].append(sum(not math.isnan(float(row["drift"])) for row in rows))
+    return found
+
+
+def drift_at(moved: Float[Tensor, "n t"], drift: Float[Tensor, "n t"], at: float) -> Float[Tensor, " n"]:
+    """Return each code's drift where its target has moved by `at`, NaN where it has not; see `drift_curve`."""
+    read = np.full(len(moved), np.nan)
+    for i, (x, y) in enumerate(zip(moved.numpy(), drift.numpy(), strict=True)):
+        known = np.flatnonzero(x > 0)
+        known = known[np.argsort(x[known])]
+        if len(known) and x[known[-1]] >= at:
+            read[i] = np.interp(at, [0.0, *x[known]], [0.0, *y[known]])
+    return torch.from_numpy(read)
+
+
+def rescoring(
+    outcomes: Iterable[Outcome], attributes: Sequence[str], groups: Mapping[str, Sequence[slice]]
+) -> list[list[float]]:
+    """Return how far every attribute of the judge moves (InterFaceGAN's re-scoring, arXiv 1907.10786, table 2).
+
+    Args:
+        outcomes: of all seeds.
+        attributes: edited ones, the rows.
+        groups: the judge's columns by attribute, the columns.
+
+    Returns:
+        mean |change| in σ, over edits and an attribute's columns.
+    """
+    found = {a: [torch.zeros(0)] for a in attributes}
+    for outcome in outcomes:
+        for row, change in zip(outcome.rows, outcome.change, strict=True):
+            parts = [torch.cat([change[s] for s in slices]).abs().mean() for slices in groups.values()]
+            found[str(row["attribute"])].append(torch.stack(parts)[None])
+    return [torch.cat(found[a][1:]).mean(0).tolist() if len(found[a]) > 1 else [] for a in attributes]
+
+
+def kernel_distance(features: Float[Tensor, "n f"], real: Float[Tensor, "m f"], seed: int = 0) -> tuple[float, float]:
+    """Return KID (Bińkowski et al. 2018, arXiv 1801.01401) between sets of features: mean and σ over 50 subsets.
+
+    torchmetrics computes it; the network that it would run is left out, as the features are known.
+    """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    metric = KernelInceptionDistance(feature=nn.Identity(), subsets=50, subset_size=min(len(features), len(real), 100))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        metric.update(real.cpu(), real=True)
+        metric.update(features.cpu(), real=False)
+        mean, std = metric.compute()
+    return float(mean), float(std)
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def write_edits(rows: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """Write a line for every edit."""
+    table = [row for part in rows.values() for row in part]
+    head = list(dict.fromkeys(key for row in table for key in row))
+    with replacing(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, head, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: v if isinstance(v, str) else f"{v:.6g}" for k, v in row.items()} for row in table)
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write results, rounded to five digits; NaN as null."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value
+
+
+def markdown_of(results: Mapping[str, Any]) -> str:
+    """Write the two tables, and reach by attribute, in Markdown."""
+    lines: list[str] = []
+    titles = {
+        "shared": "On the {edits} edits in which all methods reach what is wanted",
+        "all": "On all {edits} edits, failures at their strongest",
+    }
+    for name, title in titles.items():
+        table = results["tables"][name]
+        keys = [m for m in results["measures"] if any(m["key"] in cells for cells in table["cells"].values())]
+        if name == "shared":
+            keys = [m for m in keys if m["key"] != "reached"]
+        body = [
+            [_named(method), *(_text(table["cells"][method["name"]].get(m["key"]), m, method["marks"]) for m in keys)]
+            for method in results["methods"]
+        ]
+        lines += [f"{title.format(**table)}:", "", *markdown_table(["method", *(_head(m) for m in keys)], body), ""]
+    if reach := results["by_attribute"].get("reached"):
+        names = results["attributes"]
+        body = [[name, *(f"{own[a]['mean']:.2f}" for a in names)] for name, own in reach.items()]
+        lines += ["Reach by attribute:", "", *markdown_table(["method", *names], body), ""]
+    facts = list(dict.fromkeys(key for method in results["methods"] for key in method["facts"]))
+    body = [[m["name"], *(m["facts"].get(key, "–") for key in facts)] for m in results["methods"]]
+    lines += ["What they cost:", "", *markdown_table(["method", *facts], body)]
+    if notes := {note for method in results["methods"] for note in method["marks"].values()}:
+        lines += ["", *(f"† {note}." for note in sorted(notes))]
+    return "\n".join(lines) + "\n"
+
+
+def _named(method: Mapping[str, Any]) -> str:
+    return f"{method['name']} (reference)" if method["kind"] == "reference" else str(method["name"])
+
+
+def _head(measure: Mapping[str, Any]) -> str:
+    return f"{measure['short']}, {measure['unit']}" if measure["unit"] else str(measure["short"])
+
+
+def _text(cell: Mapping[str, Any] | None, measure: Mapping[str, Any], marks: Mapping[str, str]) -> str:
+    if cell is None or cell["mean"] is None:
+        return "–"
+    mean, low, high = (f"{cell[key]:.{measure['digits']}f}" for key in ("mean", "low", "high"))
+    told = f"**{mean}**" if cell["best"] else mean
+    return f"{told} [{low}, {high}]" + (" †" if measure["key"] in marks else "")
+
+
+def marks_by_measure(marks: Mapping[str, str]) -> dict[str, str]:
+    """Return the marks of a method by measure, from those by observer's role."""
+    return {m.key: marks[m.eyes] for m in MEASURES if m.eyes is not None and m.eyes in marks}
