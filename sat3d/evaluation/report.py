@@ -15,6 +15,7 @@ from sat3d.visualization import replacing
 
 FORMAT = 1
 ASSETS = Path(__file__).parent / "report_assets"
+SCRIPTS = ("elements.js", "tables.js", "plots.js", "pictures.js", "page.js")
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
 
 
@@ -40,8 +41,8 @@ def write_report(folder: Path) -> Path:
         raise ValueError(f"{folder / 'results.json'}: format {results.get('format')!r}, where {FORMAT} is read")
     files = {name: _data_uri(folder, name) for name in _pictures(results.get("pictures") or {})}
     data = json.dumps({"results": results, "files": files}, ensure_ascii=False, separators=(",", ":"))
-    style, script, page = ((ASSETS / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
-    text = Template(page).substitute(
+    style, script = _asset("page.css"), "".join(map(_asset, SCRIPTS))
+    text = Template(_asset("page.html")).substitute(
         title=html.escape(str(results["title"])),
         style=style,
         style_hash=_hash(style),
@@ -72,6 +73,11 @@ def _data_uri(folder: Path, name: str) -> str:
     if path.suffix not in TYPES or not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{name!r} is no picture inside {folder}")
     return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _asset(name: str) -> str:
+    """Read a part of the page."""
+    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
