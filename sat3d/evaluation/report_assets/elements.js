@@ -40,8 +40,8 @@ const arrow = (better) => ({ lower: "\u00a0↓", higher: "\u00a0↑" })[better] 
 const withUnit = (m) => (m.unit ? `${m.title}, ${m.unit}` : m.title);
 
 function methodName(name) {
-  return el("span", { class: "named" },
-    el("span", { class: `dot ${kindOf(name)}`, vars: { color: colour(name) }, "aria-hidden": "true" }), el("span", {}, name));
+  const dot = el("span", { class: `dot ${kindOf(name)}`, vars: { color: colour(name) }, "aria-hidden": "true" });
+  return el("span", { class: "named" }, dot, el("span", {}, name));
 }
 
 let fields = 0;
@@ -56,7 +56,15 @@ function select(label, options, onchange) {
   return { field: el("div", { class: "field" }, el("label", { for: id }, label), box), box, fill };
 }
 
-/** A box that scrolls by itself, so that the page never has to. */
-function scroller(label, ...children) {
-  return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, ...children);
+const text = (words) => el("p", {}, words);
+const controls = (...children) => el("div", { class: "controls" }, ...children);
+const button = (attributes, ...content) => el("button", { type: "button", class: "button", ...attributes }, ...content);
+
+/** A table in a box that scrolls by itself, so that the page never has to. */
+function tableBox(label, head, bodies, attributes = {}) {
+  return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label },
+    el("table", attributes, el("caption", { class: "hidden" }, label), el("thead", {}, el("tr", {}, head)), bodies));
 }
+
+const columnHead = (...children) => el("th", { scope: "col" }, ...children);
+const rowHead = (...children) => el("th", { scope: "row" }, ...children);

@@ -1,19 +1,30 @@
 // The page: its parts in their order, and how it was made.
 
 function made() {
+  const nested = (value) => value !== null && typeof value === "object";
   const flat = (value, path = []) => {
-    if (Array.isArray(value) && value.every((x) => x === null || typeof x !== "object")) return [[path, value.join(", ") || "none"]];
-    if (value !== null && typeof value === "object") return Object.entries(value).flatMap(([key, x]) => flat(x, [...path, key]));
+    if (Array.isArray(value) && !value.some(nested)) return [[path, value.join(", ") || "none"]];
+    if (nested(value)) return Object.entries(value).flatMap(([key, x]) => flat(x, [...path, key]));
     return [[path, value === null ? "–" : String(value)]];
   };
-  const pairs = (data) => el("dl", { class: "pairs" }, flat(data).map(([path, text]) => [el("dt", {}, path.join(" › ")), el("dd", {}, text)]));
+  const pairs = (data) => el("dl", { class: "pairs" },
+    flat(data).map(([path, words]) => [el("dt", {}, path.join(" › ")), el("dd", {}, words)]));
+  const better = { lower: "Lower is better.", higher: "Higher is better." };
+  const definition = (m) => el("div", {},
+    el("dt", {}, withUnit(m), m.short && m.short !== m.title ? ` (${m.short})` : ""),
+    el("dd", {}, [m.about, better[m.better]].filter(Boolean).join(" ")));
   const filled = (data) => data && Object.keys(data).length > 0;
   return [
-    R.command ? [el("p", {}, "This command made the page and everything on it:"), el("pre", { tabindex: "0", "aria-label": "command" }, R.command)] : null,
-    R.warnings?.length ? [el("h3", { id: "warnings" }, "Warnings"), el("ul", {}, R.warnings.map((text) => el("li", {}, text)))] : null,
-    measures.length ? [el("h3", {}, "What is measured"), el("dl", { class: "measures" }, measures.map((m) => el("div", {},
-      el("dt", {}, withUnit(m), m.short && m.short !== m.title ? ` (${m.short})` : ""),
-      el("dd", {}, [m.about, { lower: "Lower is better.", higher: "Higher is better." }[m.better]].filter(Boolean).join(" ")))))] : null,
+    R.command
+      ? [text("This command made the page and everything on it:"),
+        el("pre", { tabindex: "0", "aria-label": "command" }, R.command)]
+      : null,
+    R.warnings?.length
+      ? [el("h3", { id: "warnings" }, "Warnings"), el("ul", {}, R.warnings.map((words) => el("li", {}, words)))]
+      : null,
+    measures.length
+      ? [el("h3", {}, "What is measured"), el("dl", { class: "measures" }, measures.map(definition))]
+      : null,
     el("div", { class: "panels" },
       filled(R.settings) ? el("div", {}, el("h3", {}, "Settings"), pairs(R.settings)) : null,
       filled(R.versions) ? el("div", {}, el("h3", {}, "Versions"), pairs(R.versions)) : null),
@@ -22,13 +33,18 @@ function made() {
 
 function lead() {
   const day = new Date(`${R.date}T00:00:00Z`);
-  const date = Number.isNaN(day.valueOf()) ? R.date : day.toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+  const long = { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" };
+  const date = Number.isNaN(day.valueOf()) ? R.date : day.toLocaleDateString("en-GB", long);
   const seeds = (R.seeds ?? []).map(String);
-  const list = seeds.length > 1 ? `seeds ${seeds.slice(0, -1).join(", ")} and ${seeds[seeds.length - 1]}` : `seed ${seeds[0]}`;
-  const what = `${plural(methods.length, "method")} edit ${plural((R.attributes ?? []).length, "attribute")} of ${plural(R.codes, "code")}`;
+  const last = seeds[seeds.length - 1];
+  const list = seeds.length > 1 ? `seeds ${seeds.slice(0, -1).join(", ")} and ${last}` : `seed ${last}`;
+  const verb = methods.length === 1 ? "edits" : "edit";
+  const things = `${plural((R.attributes ?? []).length, "attribute")} of ${plural(R.codes, "code")}`;
+  const what = `${plural(methods.length, "method")} ${verb} ${things}`;
   const whose = (R.generator ? ` of ${R.generator}` : "") + (seeds.length ? `, with ${list}` : "");
   const where = (R.device ? ` on ${R.device}` : "") + (date ? `${R.device ? "," : " on"} ${date}` : "");
-  const warned = R.warnings?.length ? [" ", el("a", { href: "#warnings" }, plural(R.warnings.length, "warning")), "."] : [];
+  const link = () => el("a", { href: "#warnings" }, plural(R.warnings.length, "warning"));
+  const warned = R.warnings?.length ? [" ", link(), "."] : [];
   return [`${what}${whose}.${where ? ` Measured${where}.` : ""}`, ...warned];
 }
 
@@ -47,6 +63,7 @@ document.getElementById("lead").append(...lead());
 for (const [id, title, build] of sections) {
   const content = [build()].flat(Infinity).filter(Boolean);
   if (!content.length) continue;
-  document.getElementById("main").append(el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), content));
+  const heading = el("h2", { id: `${id}-title` }, title);
+  document.getElementById("main").append(el("section", { id, "aria-labelledby": heading.id }, heading, content));
   document.getElementById("contents").append(el("a", { href: `#${id}` }, title));
 }

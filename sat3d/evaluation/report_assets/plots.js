@@ -21,9 +21,8 @@ function ticks(low, high, about) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= raw * 0.999);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push([k * step, number(k * step, digits)]);
-  return found;
+  const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+  return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step).map((v) => [v, number(v, digits)]);
 }
 
 /** Axes with their labels; returns the drawing and its two scales. */
@@ -32,13 +31,13 @@ function axes({ width, height, x, y, xLabel, yLabel, label }) {
   const X = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (width - left - right);
   const Y = (v) => height - bottom - ((v - y[0]) / (y[1] - y[0])) * (height - top - bottom);
   const canvas = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-  for (const [v, text] of ticks(y[0], y[1], (height - top - bottom) / 55)) {
+  for (const [v, words] of ticks(y[0], y[1], (height - top - bottom) / 55)) {
     canvas.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: Y(v), y2: Y(v) }),
-      svg("text", { class: "tick", x: left - 8, y: Y(v) + 4, "text-anchor": "end" }, text));
+      svg("text", { class: "tick", x: left - 8, y: Y(v) + 4, "text-anchor": "end" }, words));
   }
-  for (const [v, text] of ticks(x[0], x[1], (width - left - right) / 80)) {
+  for (const [v, words] of ticks(x[0], x[1], (width - left - right) / 80)) {
     canvas.append(svg("line", { class: "axis", x1: X(v), x2: X(v), y1: height - bottom, y2: height - bottom + 5 }),
-      svg("text", { class: "tick", x: X(v), y: height - bottom + 19, "text-anchor": "middle" }, text));
+      svg("text", { class: "tick", x: X(v), y: height - bottom + 19, "text-anchor": "middle" }, words));
   }
   canvas.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }),
     svg("text", { x: 0, y: 14 }, yLabel),
@@ -63,7 +62,8 @@ function range(values, part = 0.08) {
 
 function glance() {
   const cells = R.tables?.all?.cells ?? {};
-  const usable = measures.filter((m) => methods.filter((method) => known(cells[method.name]?.[m.key]?.mean)).length > 1);
+  const has = (m) => methods.filter((method) => known(cells[method.name]?.[m.key]?.mean)).length;
+  const usable = measures.filter((m) => has(m) > 1);
   const best = bestOf();
   if (usable.length < 2) return best;
   const prefer = (keys, better, not) => keys.find((key) => key !== not && usable.some((m) => m.key === key))
@@ -91,7 +91,8 @@ function glance() {
       const line = (x1, x2, y1, y2) => svg("line", { class: "error", x1, x2, y1, y2 });
       if (known(p.x.low) && known(p.x.high)) group.append(line(X(p.x.low), X(p.x.high), py, py));
       if (known(p.y.low) && known(p.y.high)) group.append(line(px, px, Y(p.y.low), Y(p.y.high)));
-      group.append(marker(p.name, px, py, `${p.name}: ${mx.short} ${number(p.x.mean, mx.digits)}, ${my.short} ${number(p.y.mean, my.digits)}`));
+      const tip = [[mx, p.x], [my, p.y]].map(([m, cell]) => `${m.short} ${number(cell.mean, m.digits)}`).join(", ");
+      group.append(marker(p.name, px, py, `${p.name}: ${tip}`));
       canvas.append(group);
       labels.push(pointLabel(p.name, px, py, placed, area));
     }
@@ -103,17 +104,16 @@ function glance() {
   const horizontal = select("to the right", options, (key) => { x = key; picture.redraw(); });
   vertical.box.value = y;
   horizontal.box.value = x;
+  const about = text(`Each point is a method over all ${plural(R.tables.all.edits, "edit")}; crosses are 95\u00a0% ` +
+    `intervals. Round: ${KINDS.reference}. Square: ${KINDS.value}.`);
   return el("div", { class: "glance" },
-    el("div", {},
-      el("p", {}, `Each point is a method over all ${plural(R.tables.all.edits, "edit")}; crosses are 95\u00a0% intervals. Round: ${KINDS.reference}. Square: ${KINDS.value}.`),
-      el("div", { class: "controls" }, vertical.field, horizontal.field), picture.box),
-    best);
+    el("div", {}, about, controls(vertical.field, horizontal.field), picture.box), best);
 }
 
 /** Put a name where it covers neither a point nor another name, if there is such a place. */
 function pointLabel(name, x, y, placed, [left, top, right, bottom]) {
-  const text = name.length > 20 ? `${name.slice(0, 19)}…` : name;
-  const width = text.length * 6.7;
+  const words = name.length > 20 ? `${name.slice(0, 19)}…` : name;
+  const width = words.length * 6.7;
   const places = [[x + 7, y - 8], [x - 7 - width, y - 8], [x + 7, y + 17], [x - 7 - width, y + 17], [x + 9, y + 4],
     [x - 9 - width, y + 4], [x - width / 2, y - 12], [x - width / 2, y + 21], [x + 12, y - 20], [x + 12, y + 29]];
   const box = ([px, py]) => [px, py - 11, px + width, py + 3];
@@ -121,7 +121,7 @@ function pointLabel(name, x, y, placed, [left, top, right, bottom]) {
     && placed.every((o) => b[2] < o[0] || b[0] > o[2] || b[3] < o[1] || b[1] > o[3]);
   const place = places.find((p) => free(box(p))) ?? places[x + 7 + width > right ? 1 : 0];
   placed.push(box(place));
-  return svg("text", { class: "halo", x: Math.max(0, place[0]), y: place[1] }, text);
+  return svg("text", { class: "halo", x: Math.max(0, place[0]), y: place[1] }, words);
 }
 
 function bestOf() {
@@ -130,9 +130,10 @@ function bestOf() {
   const lines = measures.map((m) => {
     const winners = methods.filter((method) => shared.cells[method.name]?.[m.key]?.best);
     if (!winners.length) return null;
-    return el("div", {}, el("dt", {}, m.title + arrow(m.better)), el("dd", {}, winners.map((method) =>
-      el("div", {}, method.name, mark("shared", method.name, m.key),
-        ` ${number(shared.cells[method.name][m.key].mean, m.digits)}${m.unit ? `\u00a0${m.unit}` : ""}`))));
+    const unit = m.unit ? `\u00a0${m.unit}` : "";
+    const value = (name) => ` ${number(shared.cells[name][m.key].mean, m.digits)}${unit}`;
+    return el("div", {}, el("dt", {}, m.title + arrow(m.better)), el("dd", {},
+      winners.map(({ name }) => el("div", {}, name, mark("shared", name, m.key), value(name)))));
   }).filter(Boolean);
   if (!lines.length) return null;
   return el("div", {}, el("h3", {}, "Best where all get there"),
@@ -145,7 +146,8 @@ function bestOf() {
 function curves() {
   const lines = methods.filter((m) => R.curves?.[m.name]?.drift?.some(known)).map((m) => {
     const c = R.curves[m.name];
-    return { name: m.name, points: c.change.map((x, i) => ({ x, y: c.drift[i], low: c.low?.[i], high: c.high?.[i], edits: c.edits?.[i] })) };
+    const point = (x, i) => ({ x, y: c.drift[i], low: c.low?.[i], high: c.high?.[i], edits: c.edits?.[i] });
+    return { name: m.name, points: c.change.map(point) };
   });
   if (!lines.length) return null;
   const hidden = new Set();
@@ -171,13 +173,15 @@ function curves() {
     });
     const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${X(x).toFixed(1)} ${Y(y).toFixed(1)}`).join("");
     for (const { name, points } of visible) {
-      const group = svg("g", { class: lit && lit !== name ? "dim" : null, "data-method": name, vars: { color: colour(name) } });
+      const dim = lit && lit !== name ? "dim" : null;
+      const group = svg("g", { class: dim, "data-method": name, vars: { color: colour(name) } });
       for (const run of runs(points, (p) => known(p.low) && known(p.high))) {
-        group.append(svg("path", { class: "band", d: `${path([...run.map((p) => [p.x, p.high]), ...run.map((p) => [p.x, p.low]).reverse()])}Z` }));
+        const around = [...run.map((p) => [p.x, p.high]), ...run.map((p) => [p.x, p.low]).reverse()];
+        group.append(svg("path", { class: "band", d: `${path(around)}Z` }));
       }
       for (const run of runs(points, (p) => known(p.y))) {
         group.append(svg("path", { class: `line ${kindOf(name)}`, d: path(run.map((p) => [p.x, p.y])) }),
-          ...run.map((p) => marker(name, X(p.x), Y(p.y), `${name}: drift ${number(p.y, 3)} at ${number(p.x)} σ${known(p.edits) ? `, ${plural(p.edits, "edit")}` : ""}`)));
+          ...run.map((p) => marker(name, X(p.x), Y(p.y), `${name}: drift ${number(p.y, 3)} at ${number(p.x)} σ`)));
       }
       canvas.append(group);
     }
@@ -186,33 +190,39 @@ function curves() {
 
   const light = (name) => () => {
     lit = name;
-    for (const group of picture.box.querySelectorAll("g")) group.classList.toggle("dim", lit !== null && group.dataset.method !== lit);
+    const groups = picture.box.querySelectorAll("g");
+    groups.forEach((group) => group.classList.toggle("dim", lit !== null && group.dataset.method !== lit));
   };
   const buttons = lines.map(({ name }) => {
+    const dashes = kindOf(name) === "value" ? "5 3" : null;
+    const line = { x1: 0, x2: 26, y1: 5, y2: 5, stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": dashes };
     const swatch = svg("svg", { viewBox: "0 0 26 10", "aria-hidden": "true", vars: { color: colour(name) } },
-      svg("line", { x1: 0, x2: 26, y1: 5, y2: 5, stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": kindOf(name) === "value" ? "5 3" : null }),
-      kindOf(name) === "value" ? svg("rect", { x: 9, y: 1, width: 8, height: 8, fill: "currentColor" }) : svg("circle", { cx: 13, cy: 5, r: 4.5, fill: "currentColor" }));
-    return el("button", { type: "button", class: "button", "aria-pressed": "true", onclick: () => toggle([name], hidden.has(name)),
-      onmouseenter: light(name), onmouseleave: light(null), onfocus: light(name), onblur: light(null) }, swatch, name);
+      svg("line", line), marker(name, 13, 5));
+    const events = { onmouseenter: light(name), onmouseleave: light(null), onfocus: light(name), onblur: light(null) };
+    return button({ "aria-pressed": "true", onclick: () => toggle([name], hidden.has(name)), ...events }, swatch, name);
   });
   function toggle(names, on) {
     names.forEach((name) => (on ? hidden.delete(name) : hidden.add(name)));
-    buttons.forEach((button, i) => button.setAttribute("aria-pressed", !hidden.has(lines[i].name)));
+    buttons.forEach((one, i) => one.setAttribute("aria-pressed", !hidden.has(lines[i].name)));
     if (lit && hidden.has(lit)) lit = null;
     picture.redraw();
   }
   const every = lines.map((line) => line.name);
-  const plain = (text, on) => el("button", { type: "button", class: "button plain", onclick: () => toggle(every, on) }, text);
+  const everyone = (words, on) => button({ class: "button plain", onclick: () => toggle(every, on) }, words);
+  const legend = [...buttons, everyone("show all", true), everyone("hide all", false)];
 
   const changes = [...new Set(lines.flatMap((line) => line.points.map((p) => p.x)))].sort((a, b) => a - b);
-  const numbers = scroller("Drift by change", el("table", {}, el("caption", { class: "hidden" }, "Drift by change"),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "method"), changes.map((x) => el("th", { scope: "col" }, `${number(x)} σ`)))),
-    el("tbody", {}, lines.map(({ name, points }) => el("tr", {}, el("th", { scope: "row" }, methodName(name)), changes.map((x) => {
-      const p = points.find((q) => q.x === x);
-      return el("td", {}, number(p?.y, 3), interval(p, 3), known(p?.y) && known(p.edits) ? el("span", { class: "interval" }, plural(p.edits, "edit")) : null);
-    }))))));
-  return [el("p", {}, "How far all other attributes have moved by the time the edited one has changed by so much, both in standard deviations. Bands are 95\u00a0% intervals."),
+  const entry = (p) => el("td", {}, number(p?.y, 3), interval(p, 3),
+    known(p?.y) && known(p.edits) ? el("span", { class: "interval" }, plural(p.edits, "edit")) : null);
+  const row = ({ name, points }) =>
+    el("tr", {}, rowHead(methodName(name)), changes.map((x) => entry(points.find((p) => p.x === x))));
+  const head = [columnHead("method"), changes.map((x) => columnHead(`${number(x)} σ`))];
+  return [
+    text("How far all other attributes have moved by the time the edited one has changed by so much, both in standard " +
+      "deviations. Bands are 95\u00a0% intervals."),
     picture.box,
-    el("ul", { class: "legend", "aria-label": "Methods shown" }, [...buttons, plain("show all", true), plain("hide all", false)].map((button) => el("li", {}, button))),
-    el("details", {}, el("summary", {}, "The numbers"), numbers)];
+    el("ul", { class: "legend", "aria-label": "Methods shown" }, legend.map((one) => el("li", {}, one))),
+    el("details", {}, el("summary", {}, "The numbers"),
+      tableBox("Drift by change", head, el("tbody", {}, lines.map(row)))),
+  ];
 }

@@ -33,7 +33,7 @@ function sortable(label, columns, rows) {
       keys: row.cells.map((cell) => cell.key),
       tr: el("tr", {}, row.cells.map((cell, i) => i
         ? el("td", { class: cell.class }, cell.show)
-        : el("th", { scope: "row" }, cell.show))),
+        : rowHead(cell.show))),
     }));
     body.append(...members.map((member) => member.tr));
     return { body, members };
@@ -56,20 +56,19 @@ function sortable(label, columns, rows) {
         body.append(...sorted.map((member) => member.tr));
       }
     };
-    const head = el("th", { scope: "col" }, el("button", { type: "button", title: column.about, onclick: sort },
+    const head = columnHead(el("button", { type: "button", title: column.about, onclick: sort },
       el("span", { class: "name" }, column.name + arrow(column.better)),
       column.unit ? el("span", { class: "unit" }, column.unit) : null));
     return head;
   });
-  return scroller(label, el("table", {}, el("caption", { class: "hidden" }, label),
-    el("thead", {}, el("tr", {}, heads)), groups.map((group) => group.body)));
+  return tableBox(label, heads, groups.map((group) => group.body));
 }
 
 const firstCell = (method) => ({ key: method.name, show: methodName(method.name) });
 
 function measured(place, label, cells) {
   const shown = measures.filter((m) => Object.values(cells).some((row) => known(row?.[m.key]?.mean)));
-  const columns = [{ name: "method" }, ...shown.map((m) => ({ name: m.short, unit: m.unit, better: m.better, about: withUnit(m) }))];
+  const columns = shown.map((m) => ({ name: m.short, unit: m.unit, better: m.better, about: withUnit(m) }));
   const rows = methods.map((method) => ({
     kind: method.kind,
     cells: [firstCell(method), ...shown.map((m) => {
@@ -82,7 +81,7 @@ function measured(place, label, cells) {
       };
     })],
   }));
-  return [sortable(label, columns, rows), notes(place, shown.map((m) => m.key))];
+  return [sortable(label, [{ name: "method" }, ...columns], rows), notes(place, shown.map((m) => m.key))];
 }
 
 // ---------------------------------------------------------------- tables
@@ -92,29 +91,30 @@ function tables() {
   const { shared, all } = R.tables ?? {};
   const legend = "Means, with 95\u00a0% intervals below them; the best are bold. Click a heading to sort.";
   if (shared) {
-    parts.push(el("h3", {}, "Where all methods reach the target"));
-    parts.push(shared.edits === 0
-      ? el("p", {}, "There is no edit in which every method reaches its target.")
-      : [el("p", {}, `${plural(shared.edits, "edit")}, the same for every method, each at the strength that reaches the target. ${legend}`),
-        measured("shared", "Where all methods reach the target", shared.cells ?? {})]);
+    const title = "Where all methods reach the target";
+    const same = "the same for every method, each at the strength that reaches the target.";
+    parts.push(el("h3", {}, title), shared.edits === 0
+      ? text("There is no edit in which every method reaches its target.")
+      : [text(`${plural(shared.edits, "edit")}, ${same} ${legend}`), measured("shared", title, shared.cells ?? {})]);
   }
   if (all) {
-    parts.push(el("h3", {}, "All edits"),
-      el("p", {}, `${plural(all.edits, "edit")} of each method; those that never reach the target are taken at their strongest.`),
+    const missed = "those that never reach the target are taken at their strongest.";
+    parts.push(el("h3", {}, "All edits"), text(`${plural(all.edits, "edit")} of each method; ${missed}`),
       measured("all", "All edits", all.cells ?? {}));
   }
   const facts = [...new Set(methods.flatMap((m) => Object.keys(m.facts ?? {})))];
   if (facts.length) {
-    const key = (text) => {
-      const value = Number.parseFloat(String(text ?? "").replace(/,/g, ""));
-      return text === undefined || text === null ? null : Number.isNaN(value) ? String(text) : value;
+    const key = (fact) => {
+      const value = Number.parseFloat(String(fact ?? "").replace(/,/g, ""));
+      return fact === undefined || fact === null ? null : Number.isNaN(value) ? String(fact) : value;
     };
     const rows = methods.map((m) => ({
       kind: m.kind,
       cells: [firstCell(m), { key: m.seeds ?? null, show: m.seeds ?? "–" },
         ...facts.map((name) => ({ key: key(m.facts?.[name]), show: m.facts?.[name] ?? "–" }))],
     }));
-    parts.push(el("h3", {}, "What they cost"), sortable("What they cost", ["method", "seeds", ...facts].map((name) => ({ name })), rows));
+    const columns = ["method", "seeds", ...facts].map((name) => ({ name }));
+    parts.push(el("h3", {}, "What they cost"), sortable("What they cost", columns, rows));
   }
   return parts;
 }
@@ -128,24 +128,31 @@ function rescoring() {
   const every = names.flatMap((name) => values[name].flat()).filter(known);
   const most = Math.max(...every.map(Math.abs)) || 1;
   const signed = every.some((x) => x < 0);
-  const map = (name) => scroller(`What was read after each edit of ${name}`, el("table", { class: "heat" },
-    el("caption", { class: "hidden" }, `${name}: change of every attribute, σ, by the attribute that was edited`),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "edited \\ read"), read.map((a) => el("th", { scope: "col" }, el("span", {}, a))))),
-    el("tbody", {}, attributes.map((a, i) => el("tr", {}, el("th", { scope: "row" }, a), read.map((b, j) => {
-      const value = values[name][i]?.[j];
-      const shade = known(value) ? { "--t": `${((80 * Math.abs(value)) / most).toFixed(1)}%` } : {};
-      return el("td", { class: `${value < 0 ? "neg" : "pos"}${a === b ? " own" : ""}`, vars: shade }, number(value));
-    }))))));
+  const cell = (name, i, j) => {
+    const value = values[name][i]?.[j];
+    const shade = known(value) ? { "--t": `${((80 * Math.abs(value)) / most).toFixed(1)}%` } : {};
+    const own = attributes[i] === read[j] ? " own" : "";
+    return el("td", { class: (value < 0 ? "neg" : "pos") + own, vars: shade }, number(value));
+  };
+  const map = (name) => tableBox(
+    `${name}: change of every attribute, σ, by the attribute that was edited`,
+    [columnHead("edited \\ read"), read.map((a) => columnHead(el("span", {}, a)))],
+    el("tbody", {}, attributes.map((a, i) => el("tr", {}, rowHead(a), read.map((_, j) => cell(name, i, j))))),
+    { class: "heat" });
   const panel = (label, first) => {
     const box = el("div");
     const chooser = select(label, names.map((n) => [n, n]), (name) => box.replaceChildren(map(name)));
     chooser.box.value = first;
     box.replaceChildren(map(first));
-    return el("div", { class: "panel" }, el("div", { class: "controls" }, chooser.field), box);
+    return el("div", { class: "panel" }, controls(chooser.field), box);
   };
-  return [el("p", {}, "Rows: the attribute that was edited. Columns: what the judge then read, as a change in standard deviations. An edit that moves nothing else has colour in its framed cell only. All methods share one scale."),
+  return [
+    text("Rows: the attribute that was edited. Columns: what the judge then read, as a change in standard deviations. " +
+      "An edit that moves nothing else has colour in its framed cell only. All methods share one scale."),
     el("div", { class: "panels" }, panel("Method", names[0]), names.length > 1 ? panel("Beside it", names[1]) : null),
-    el("div", { class: signed ? "key" : "key positive", "aria-hidden": "true" }, signed ? number(-most) : "0", el("i"), `${number(most)} σ`)];
+    el("div", { class: signed ? "key" : "key positive", "aria-hidden": "true" },
+      signed ? number(-most) : "0", el("i"), `${number(most)} σ`),
+  ];
 }
 
 // ---------------------------------------------------------------- by attribute
@@ -159,31 +166,44 @@ function byAttribute() {
     const m = measure(key);
     const cells = R.by_attribute[key];
     const attributes = (R.attributes ?? []).filter((a) => Object.values(cells).some((row) => row[a]));
-    const ends = Object.values(cells).flatMap((row) => Object.values(row)).flatMap((c) => [c?.mean, c?.low, c?.high]).filter(known);
+    const every = Object.values(cells).flatMap((row) => Object.values(row));
+    const ends = every.flatMap((cell) => [cell?.mean, cell?.low, cell?.high]).filter(known);
     const [low, high] = [Math.min(0, ...ends), Math.max(...ends)];
     const at = (x) => `${((100 * (x - low)) / (high - low || 1)).toFixed(1)}%`;
+    const reach = (cell) => ({ left: at(cell.low), right: `calc(100% - ${at(cell.high)})` });
     const bar = (cell, name) => el("span", { class: "range", "aria-hidden": "true", vars: { color: colour(name) } },
-      known(cell.low) && known(cell.high) ? el("i", { vars: { left: at(cell.low), right: `calc(100% - ${at(cell.high)})` } }) : null,
+      known(cell.low) && known(cell.high) ? el("i", { vars: reach(cell) }) : null,
       el("b", { vars: { left: at(cell.mean) } }));
+    const entry = (name, cell) => (known(cell?.mean)
+      ? {
+        key: cell.mean,
+        show: [number(cell.mean, m.digits), mark("attribute", name, key), interval(cell, m.digits), bar(cell, name)],
+      }
+      : { key: null, show: "–" });
     const rows = methods.filter((method) => cells[method.name]).map((method) => ({
       kind: method.kind,
-      cells: [firstCell(method), ...attributes.map((a) => {
-        const cell = cells[method.name][a];
-        if (!known(cell?.mean)) return { key: null, show: "–" };
-        return { key: cell.mean, show: [number(cell.mean, m.digits), mark("attribute", method.name, key), interval(cell, m.digits), bar(cell, method.name)] };
-      })],
+      cells: [firstCell(method), ...attributes.map((a) => entry(method.name, cells[method.name][a]))],
     }));
-    const label = `${withUnit(m)}, by attribute`;
-    box.replaceChildren(...[sortable(label, [{ name: "method" }, ...attributes.map((name) => ({ name, better: m.better }))], rows),
-      notes("attribute", [key])].filter(Boolean));
+    const columns = attributes.map((name) => ({ name, better: m.better }));
+    const table = sortable(`${withUnit(m)}, by attribute`, [{ name: "method" }, ...columns], rows);
+    box.replaceChildren(...[table, notes("attribute", [key])].filter(Boolean));
   };
   const chooser = select("Measure", keys.map((key) => [key, withUnit(measure(key))]), show);
   show(keys[0]);
-  return [el("p", {}, "The same measures for each attribute on its own, over all edits. In each cell a dot and its interval stand on one scale."),
-    el("div", { class: "controls" }, chooser.field), box];
+  return [
+    text("The same measures for each attribute on its own, over all edits. " +
+      "In each cell a dot and its interval stand on one scale."),
+    controls(chooser.field), box,
+  ];
 }
 
 // ---------------------------------------------------------------- against the truth
+
+/** Whatever a cell holds: a number, a word, nothing, or an estimate. */
+function plain(cell) {
+  if (cell && typeof cell === "object") return [number(cell.mean, cell.digits), interval(cell, cell.digits)];
+  return known(cell) ? String(cell).replace("-", "−") : cell ?? "–";
+}
 
 function truth() {
   const given = R.truth;
@@ -191,13 +211,12 @@ function truth() {
   const parts = list.map((t) => {
     const [head, rows] = t.rows ? [t.head ?? [], t.rows] : [t.table?.[0] ?? [], t.table?.slice(1) ?? []];
     if (!rows.length) return null;
-    const text = (cell) => (known(cell) ? String(cell).replace("-", "−") : cell ?? "–");
-    const named = (cell) => (methods.some((m) => m.name === cell) ? methodName(cell) : show(cell));
-    const show = (cell) => (cell && typeof cell === "object" ? [number(cell.mean, cell.digits ?? 2), interval(cell, cell.digits ?? 2)] : text(cell));
-    return [t.title ? el("h3", {}, t.title) : null, t.about ? el("p", {}, t.about) : null,
-      scroller(t.title ?? "Against the truth", el("table", {}, el("caption", { class: "hidden" }, t.title ?? "Against the truth"),
-        el("thead", {}, el("tr", {}, head.map((cell) => el("th", { scope: "col" }, text(cell))))),
-        el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => (i ? el("td", {}, show(cell)) : el("th", { scope: "row" }, named(cell)))))))))];
+    const title = t.title ?? "Against the truth";
+    const body = rows.map(([first, ...cells]) => el("tr", {},
+      rowHead(methods.some((m) => m.name === first) ? methodName(first) : plain(first)),
+      cells.map((cell) => el("td", {}, plain(cell)))));
+    return [t.title ? el("h3", {}, t.title) : null, t.about ? text(t.about) : null,
+      tableBox(title, head.map((cell) => columnHead(plain(cell))), el("tbody", {}, body))];
   }).filter(Boolean);
   return parts.length ? parts : null;
 }
