@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
-
-import yaml
-from jsonargparse import ArgumentError
+from typing import TYPE_CHECKING, Literal, cast
 
 from sat3d.commands.configs import find_config
 from sat3d.commands.seeds import device_of, writable
@@ -60,7 +56,9 @@ def main(
         device: Where to compute.
         out: Folder for the files.
     """
-    places = [_Place.find(path) for path in runs]
+    from sat3d.evaluation.roster import find_run, labelled_data
+
+    places = [find_run(path) for path in runs]
     names = names or [place.run.resolve().parent.name for place in places]
     if not places or len(names) != len(places):
         raise ValueError(f"names: {len(names)} for {len(places)} runs")
@@ -84,8 +82,8 @@ def main(
     from sat3d.perception import IdentityEmbedder, Scorer, load_observer
     from sat3d.visualization import write_picture
 
-    given = None if codes is None else _data(find_config(codes))
-    data = [_data(place.run / "config.yaml") for place in places]
+    given = None if codes is None else labelled_data(find_config(codes))
+    data = [labelled_data(place.run / "config.yaml") for place in places]
     shared = _shared([given, *data], [f"codes={codes}", *runs])
     source = cast("SampledLatents", shared.source)
     net, labeller = source.stream.generator.to(where), source.scorer.to(where)
@@ -119,47 +117,6 @@ def main(
     if examples:
         write_picture(folder / "edits.png", success_grid(protocol, contestants, tasks, graded, examples))
     print(f"{folder}: successes.csv, successes.json, table.md" + (", edits.png" if examples else ""))
-
-
-class _Place(NamedTuple):
-    """Where a run and its editor are."""
-
-    run: Path
-    editor: Path
-
-    @classmethod
-    def find(cls, path: str) -> _Place:
-        asked = Path(path)
-        editor = asked if (asked / "card.json").is_file() else asked / "editor"
-        if not (editor / "card.json").is_file():
-            raise FileNotFoundError(f"runs: no editor in {path}; give the folder of a run that `lightning fit` ended")
-        for folder in (asked, *asked.parents):
-            if (folder / "config.yaml").is_file():
-                return cls(folder, editor)
-        raise FileNotFoundError(f"runs: no config.yaml in or above {path}")
-
-
-def _data(config: Path) -> LabelledLatentDataModule | None:
-    """Return the labelled codes of a config; `None` if its data are others."""
-    from jsonargparse import ArgumentParser
-    from lightning.pytorch import LightningDataModule
-
-    from sat3d.data import LabelledLatentDataModule, SampledLatents
-
-    settings = yaml.safe_load(config.read_text()).get("data")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LightningDataModule, "data")
-    try:
-        data = parser.instantiate_classes(parser.parse_object({"data": settings})).data
-    except ArgumentError as error:
-        raise ValueError(f"{config}: its data cannot be made: {error}") from error
-    if not isinstance(data, LabelledLatentDataModule):
-        return None
-    if not isinstance(data.source, SampledLatents):
-        raise ValueError(f"{config}: its codes come from files; pictures of a generator are needed")
-    data.prepare_data()
-    data.setup()
-    return data
 
 
 def _shared(data: list[LabelledLatentDataModule | None], names: list[str]) -> LabelledLatentDataModule:

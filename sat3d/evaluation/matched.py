@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.matching import CALIBRATION, Match, Response, match_strengths, response_of
@@ -363,11 +364,10 @@ class MatchedProtocol:
         if (identity := self.eyes.identity) is not None:
             old, new = (1 - identity.similarity(a.image, b.image) for a, b in pairs)
             told["view_identity"] = new - old
-        if after.depth is not None and after.depth.shape[-1] == after.image.shape[-1]:
-            old, new = (
-                reprojection_error(a.image, _known(a), cameras[0], b.image, _known(b), cameras[1]) for a, b in pairs
-            )
-            told["view_colour"] = 1000 * (new - old)
+        old, new = (
+            reprojection_error(*_coloured_depth(a), cameras[0], *_coloured_depth(b), cameras[1]) for a, b in pairs
+        )
+        told["view_colour"] = 1000 * (new - old)
         return told
 
     def _locality(self, attribute: str, before: Tensor, after: Tensor) -> dict[str, Tensor]:
@@ -423,7 +423,9 @@ class MatchedProtocol:
     def order(
         self, one: Contestant, first: str, second: str, strengths: Mapping[tuple[str, int], float], count: int
     ) -> dict[int, float]:
-        """Tell how much the order of two edits matters: ‖AB − BA‖ / ‖AB − source‖ in style space, by code.
+        """Tell how much the order of two edits matters: ‖AB − BA‖ / (‖A − source‖ + ‖B − source‖), by code.
+
+        Distances are those of `style_distance`.
 
         Args:
             one: whose edits.
@@ -440,19 +442,23 @@ class MatchedProtocol:
                     continue
                 index = self.codes.index[rows].tolist()
                 amount = {t.attribute: torch.tensor([strengths[t.attribute, i] for i in index]) for t in (a, b)}
-                ab, ba = (self._both(one, x, y, rows, amount) for x, y in ((a, b), (b, a)))
-                source = self.codes.styles[rows]
-                share = self.style_distance(ab, ba) / self.style_distance(ab, source).clamp_min(1e-9)
+                (only_a, ab), (only_b, ba) = (self._both(one, x, y, rows, amount) for x, y in ((a, b), (b, a)))
+                alone = sum(self.style_distance(x, self.codes.styles[rows]) for x in (only_a, only_b))
+                share = self.style_distance(ab, ba) / torch.as_tensor(alone).clamp_min(1e-9)
                 found |= dict(zip(index, share.tolist(), strict=True))
         return found
 
-    def _both(self, one: Contestant, a: Task, b: Task, rows: Tensor, amount: Mapping[str, Tensor]) -> Tensor:
+    def _both(
+        self, one: Contestant, a: Task, b: Task, rows: Tensor, amount: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the styles after the first edit, and after both."""
         codes = self.edited_codes(one, a, rows, amount[a.attribute])
         values = None
         if one.labels is not None:
             between = self.shown(one, codes, rows)
             values = one.labels(self._each(self.eyes.labeller.log_odds, between))
-        return self.styles_of(one, self.moved_codes(one, b, rows, amount[b.attribute], codes, values))
+        after = self.moved_codes(one, b, rows, amount[b.attribute], codes, values)
+        return self.styles_of(one, codes), self.styles_of(one, after)
 
 
 def _given(editor: Editor, codes: CodeBatch) -> Tensor:
@@ -468,9 +474,10 @@ def _move(
     return editor.edit(given, task.target, task.direction * strengths, values=values)
 
 
-def _known(sight: Sight) -> Tensor:
+def _coloured_depth(sight: Sight) -> tuple[Tensor, Tensor]:
+    """Return a picture as large as its depth, and the depth."""
     assert sight.depth is not None
-    return sight.depth
+    return adaptive_avg_pool2d(sight.image, sight.depth.shape[-1]), sight.depth
 
 
 def with_order(rows: Sequence[Row], found: Mapping[str, Mapping[int, float]]) -> list[dict[str, float | str]]:

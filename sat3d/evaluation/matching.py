@@ -78,7 +78,7 @@ def match_strengths(
     """Find for each code the strength at which its edit reads what is wanted.
 
     The first trial is what an average code needs. Then strengths rise until one suffices; between the last that did not
-    and the first that did, the reading is interpolated linearly, at least a tenth of the interval from either end. A
+    and the first that did, the reading is interpolated, at least a tenth of the interval from either end. A
     code is done when its reading is the wanted one up to the tolerance. Of all its trials that suffice, the one that
     reads least is taken; of a code that none suffices, the one that reads most: its failure at its strongest.
 
@@ -108,15 +108,29 @@ def match_strengths(
         exact = there & (found <= wanted[rows] + slack[rows])
         hopeless = ~there & high[rows].isinf() & (tried >= response.most)
         rows = rows[~exact & ~hopeless]
-        next_strength[rows] = _next(low, low_value, high, high_value, wanted, response.most)[rows]
+        below, above = ((x - start) / (wanted - start) for x in (low_value, high_value))
+        next_strength[rows] = _next(low, high, below, above, response.most)[rows]
     return _chosen(strengths, readings, wanted - slack)
 
 
-def _next(low: Tensor, low_value: Tensor, high: Tensor, high_value: Tensor, wanted: Tensor, most: float) -> Tensor:
-    """Return the next strength: between the bounds where there are two, else up to three times the last."""
-    share = ((wanted - low_value) / (high_value - low_value)).nan_to_num(0.5).clamp(0.1, 0.9)
-    between = low + share * (high - low)
-    return torch.where(high.isinf(), (2.5 * low).clamp_max(most), between)
+def _next(low: Tensor, high: Tensor, below: Tensor, above: Tensor, most: float) -> Tensor:
+    """Return the next strength.
+
+    Args:
+        low: largest strength that did not suffice; 0 at first.
+        high: least strength that did; infinite at first.
+        below: change at `low`, as a share of what is wanted.
+        above: change at `high`.
+        most: largest strength.
+    """
+    further = low * (1 / below.clamp_min(1e-6)).clamp(1.3, 2.5)
+    # Between two strengths changes go like a power of the strength; from the unedited code on, like a line.
+    power = (above / below).log() / (high / low).log()
+    place = high * above.pow(-1 / power)
+    line = low + (1 - below) / (above - below) * (high - low)
+    curved = (low > 0) & (below > 0.01) & place.isfinite()
+    share = ((torch.where(curved, place, line) - low) / (high - low)).nan_to_num(0.5).clamp(0.1, 0.9)
+    return torch.where(high.isinf(), further.clamp_max(most), low + share * (high - low))
 
 
 def _chosen(strengths: Tensor, readings: Tensor, enough: Tensor) -> Match:

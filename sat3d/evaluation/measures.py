@@ -173,7 +173,7 @@ MEASURES = (
         "",
         "lower",
         2,
-        "How far A then B is from B then A in style space, as a share of what both do; B is the next attribute.",
+        "How far A then B is from B then A in style space, as a share of both edits; B is the next attribute.",
     ),
     Measure(
         "ideal_psnr",
