@@ -79,7 +79,7 @@ def compare(
         if plan.order and len(plan.attributes) > 1:
             office.all("order", [(e,) for e in entries], "Order of edits")
         firsts = list({e.method: e for e in reversed(entries)}.values())[::-1]
-        album = Album(tuple(range(min(examples, plan.codes))), plan.attributes, _clips(plan, clips))
+        album = Album(tuple(range(min(examples, plan.codes))), plan.attributes, _clips(plan, clips if examples else ()))
         if album.codes:
             office.all("sources", [(album,)], "Sources")
             office.all("pictures", [(e, album) for e in firsts], "Pictures")

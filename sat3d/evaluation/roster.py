@@ -99,7 +99,7 @@ def fit_editor(configs: Sequence[str], options: Mapping[str, Any], folder: Path,
         return False
     shutil.rmtree(folder, ignore_errors=True)
     quiet = {"trainer.enable_progress_bar": False}
-    words = [f"--{k}={json.dumps(v)}" for k, v in {**quiet, **options}.items()]
+    words = [f"--{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in {**quiet, **options}.items()]
     run_door(["fit", *(f"--config={c}" for c in configs), *words, f"--run.dir={folder}"], log, threads)
     with replacing(folder / SETTINGS) as path:
         path.write_text(json.dumps(wanted, indent=1) + "\n")
