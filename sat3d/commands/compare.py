@@ -66,6 +66,8 @@ def main(
     codes: int = 100,
     references: int = 200,
     order: int = 24,
+    truth: int = 24,
+    clip: str | None = "toyfaces-clip",
     seeds: list[int] = [1, 2, 3],  # noqa: B006 - never changed
     truncation: float = 1.0,
     yaw: tuple[float, float] | None = (-0.35, 0.35),
@@ -104,6 +106,8 @@ def main(
         codes: Held-out codes, of the test stream.
         references: Codes of the validation stream, from which references are drawn.
         order: Codes on which A then B is held against B then A.
+        truth: With world, codes on which measures are held against the truth; 0 leaves that out.
+        clip: Text-image model that is held against it, too; or null.
         seeds: Trainings of each method.
         truncation: Truncation ψ of the codes.
         yaw: Camera range in radians; null for the generator's own, and for 2-D generators.
@@ -132,7 +136,7 @@ def main(
     if world and truncation != 1:
         raise ValueError(f"truncation={truncation}: the ideal edit is known for 1 only; set --world false for others")
     if quick:
-        seeds, codes, order = seeds[:1], min(codes, 24), min(order, 12)
+        seeds, codes, order, truth = seeds[:1], min(codes, 24), min(order, 12), min(truth, 12)
     where = str(device_of(device))
     workers = jobs or (1 if where.startswith("cuda") else os.cpu_count() or 1)
     folder = writable(out)
@@ -148,8 +152,10 @@ def main(
     names = attributes or _shared_attributes(entries, generator, labeller, judge)
     rules = Rules(search.wanted, trials=search.trials, tolerance=search.tolerance)
     plan = Plan(
-        generator, tuple(names), labeller, judge, identity, perceptual, parser, parts, world, codes, references, order,
-        truncation, yaw, pitch, other_yaw, seed, rules,
+        generator=generator, attributes=tuple(names), labeller=labeller, judge=judge, identity=identity,
+        perceptual=perceptual, parser=parser, parts=parts, world=world, codes=codes, references=references,
+        order=order, truth=truth, clip=clip, truncation=truncation, yaw=yaw, pitch=pitch, other_yaw=other_yaw,
+        seed=seed, rules=rules,
     )  # fmt: skip
     from sat3d.evaluation.reported import compare
 

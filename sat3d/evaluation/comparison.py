@@ -23,9 +23,10 @@ from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.matched import Eyes, MatchedProtocol, Outcome, Rules, with_order
 from sat3d.evaluation.pictures import Album, write_album, write_sources
 from sat3d.evaluation.roster import find_run, labels_of, slug
+from sat3d.evaluation.truth import drift_agreement, progress_agreement
 from sat3d.generators import load_generator
 from sat3d.methods import load_editor
-from sat3d.perception import IdentityEmbedder, PartParser, Scorer, load_observer, load_perceptual
+from sat3d.perception import IdentityEmbedder, PartParser, Scorer, load_clip, load_observer, load_perceptual
 from sat3d.visualization import replacing
 from sat3d.world import HeadWorld
 
@@ -47,6 +48,8 @@ class Plan:
         codes: how many of the test stream.
         references: how many of the validation stream.
         order: codes on which the order of two edits is tried.
+        truth: codes on which measures are held against the world's truth.
+        clip: text-image model that is asked there, too; or `None`.
         truncation: ψ.
         yaw: camera range in radians.
         pitch: the same.
@@ -67,6 +70,8 @@ class Plan:
     codes: int = 100
     references: int = 200
     order: int = 24
+    truth: int = 24
+    clip: str | None = None
     truncation: float = 1.0
     yaw: tuple[float, float] | None = (-0.35, 0.35)
     pitch: tuple[float, float] | None = (-0.25, 0.25)
@@ -202,6 +207,19 @@ class Desk:
     def sources(self, album: Album) -> None:
         """Draw what the report's edits start from."""
         write_sources(self.protocol, album, self.folder)
+
+    def truth(self) -> dict[str, list[dict[str, float | str]]]:
+        """Ask which measures agree with the world's truth on made-up edits."""
+        path = self.folder / "units/truth.json"
+        if path.is_file() and (told := json.loads(path.read_text()))["stamp"] == self.fingerprint:
+            return told["found"]  # type: ignore[no-any-return]
+        clip = None if self.plan.clip is None else load_clip(self.plan.clip).to(self.device)
+        asked = (self.protocol, self.plan.attributes, clip, self.plan.truth)
+        found = {"drift": drift_agreement(*asked), "progress": progress_agreement(*asked)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            partial.write_text(json.dumps({"stamp": self.fingerprint, "found": found}))
+        return found
 
     def facts(self, entry: Entry) -> dict[str, str]:
         """Return what an editor costs; see `Contestant.facts`."""

@@ -149,12 +149,12 @@ class MatchedProtocol:
         self.generator, self.codes, self.pool, self.eyes = generator, codes, pool, eyes
         self.other, self.rules = other, rules or Rules()
         everything = torch.arange(len(codes))
-        self.before = self._look(codes.styles, everything)
+        self.before = self.look(codes.styles, everything)
         self.log_odds = self._each(eyes.labeller.log_odds, self.before.image)
         self.judged = [self._each(eyes.judge.log_odds, self.before.image)]
         self.before_other: Sight | None = None
         if other is not None:
-            self.before_other = self._look(codes.styles, everything, other=True)
+            self.before_other = self.look(codes.styles, everything, other=True)
             self.judged.append(self._each(eyes.judge.log_odds, self.before_other.image))
         self.std = torch.cat(self.judged).std(0, correction=0).clamp_min(1e-6)
         pictures = [generator.synthesize(part.styles, camera=part.camera).image for part in self._parts(pool)]
@@ -181,7 +181,7 @@ class MatchedProtocol:
         seen: list[tuple[Tensor, Sight]] = []
 
         def read(trial: int, some: Tensor, strengths: Tensor) -> Tensor:
-            sight = self._look(self._edited(one, task, rows[some], strengths), rows[some])
+            sight = self.look(self._edited(one, task, rows[some], strengths), rows[some])
             seen.append((some, sight))
             found = self._in_sigmas(self._each(judge.log_odds, sight.image), rows[some])[:, columns]
             moved[some, trial] = tail_of(judge, task.column).sign * found[:, 0].cpu()
@@ -284,9 +284,10 @@ class MatchedProtocol:
 
     def shown(self, one: Contestant, codes: Tensor, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 3 h w"]:
         """Return pictures of codes of an editor's space, from the cameras of some rows."""
-        return self._look(self.styles_of(one, codes), rows).image
+        return self.look(self.styles_of(one, codes), rows).image
 
-    def _look(self, styles: Tensor, rows: Tensor, other: bool = False) -> Sight:
+    def look(self, styles: Tensor, rows: Tensor, other: bool = False) -> Sight:
+        """Return pictures of styles from the cameras of some rows, or from their second ones."""
         camera = self.other if other else self.codes.camera
         images, depths = [], []
         for part, some in zip(styles.split(self.rules.chunk), rows.split(self.rules.chunk), strict=True):
@@ -318,7 +319,7 @@ class MatchedProtocol:
         told: dict[str, Tensor] = {}
         codes = self.edited_codes(one, task, rows, match.strength)
         if self.before_other is not None:
-            other = self._look(self.styles_of(one, codes), rows, other=True)
+            other = self.look(self.styles_of(one, codes), rows, other=True)
             odds.append(self._each(eyes.judge.log_odds, other.image))
             told |= self._across_views(rows, after, other)
         probability = torch.stack([(tail.sign * o[:, tail.column]).sigmoid() for o in odds]).mean(0)
@@ -371,17 +372,23 @@ class MatchedProtocol:
         return told
 
     def _locality(self, attribute: str, before: Tensor, after: Tensor) -> dict[str, Tensor]:
-        parser = self.eyes.parser
-        assert parser is not None
-        numbers = torch.tensor([parser.parts.index(part) for part in self.eyes.parts[attribute]], device=before.device)
-        region = torch.isin(parser.segment(before), numbers) | torch.isin(parser.segment(after), numbers)
-        weights = region[:, None].to(before)
+        weights = self.region(attribute, before, after)
         inside, outside = lab_errors(before, after, weights)
         return {
             "inside": change_inside(before, after, weights),
             "lab_inside": 1000 * inside,
             "lab_outside": 1000 * outside,
         }
+
+    def region(
+        self, attribute: str, before: Float[Tensor, "n 3 h w"], after: Float[Tensor, "n 3 h w"]
+    ) -> Float[Tensor, "n 1 h w"]:
+        """Return where an attribute shows in one of two pictures, as the parser sees them."""
+        parser = self.eyes.parser
+        assert parser is not None
+        numbers = torch.tensor([parser.parts.index(part) for part in self.eyes.parts[attribute]], device=before.device)
+        shown = torch.isin(parser.segment(before), numbers) | torch.isin(parser.segment(after), numbers)
+        return shown[:, None].to(before)
 
     def ideal(self, task: Task) -> Float[Tensor, "n 3 h w"]:
         """Return pictures of the ideal edit of a task's codes: the target in the world, all else held."""
@@ -396,7 +403,7 @@ class MatchedProtocol:
                 value = world.values(world.coordinates(shown))[:, world.index(task.attribute)]
             edited = world.intervene(z, task.attribute, value).to(self.codes.z)
             styles = self.generator.styles(self.generator.map(edited))
-            self._ideals[task.column] = self._look(styles, rows).image
+            self._ideals[task.column] = self.look(styles, rows).image
         return self._ideals[task.column]
 
     def _undone(self, one: Contestant, task: Task, match: Match, after: Sight, codes: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from sat3d.evaluation.results import (
     write_json,
 )
 from sat3d.evaluation.roster import device_name, find_run, fit_facts, marks_of, slug, teachers
+from sat3d.evaluation.truth import truth_tables
 from sat3d.generators import load_generator
 from sat3d.methods import load_editor
 from sat3d.visualization import replacing
@@ -83,12 +84,16 @@ def compare(
         if album.codes:
             office.all("sources", [(album,)], "Sources")
             office.all("pictures", [(e, album) for e in firsts], "Pictures")
+        made = office.all("truth", [()], "Truth")[0] if plan.world and plan.truth else None
         costs = [office.desk.facts(entry) for entry in firsts]
         standings = [
             _standing(office.desk, [e for e in entries if e.method == first.method], marks[first.method], cost)
             for first, cost in zip(firsts, costs, strict=True)
         ]
         results = _results(plan, office.desk, standings, album)
+        if made is not None:
+            outcomes = {s.name: list(s.outcomes.values()) for s in standings}
+            results["truth"] = truth_tables(office.desk.protocol, made, ranked(standings), outcomes, plan.attributes)
     results |= {"title": title, "command": command, "device": device_name()}
     write_json(results, folder / "results.json")
     write_edits(ranked(standings), folder / "edits.csv")
