@@ -130,7 +130,7 @@ def _shared(data: list[LabelledLatentDataModule | None], names: list[str]) -> La
         raise ValueError("codes: none of the runs has labelled codes; name a config that has, such as a labelled run's")
     first, first_name = known[0]
     for other, name in known:
-        mine, theirs = (cast("SampledLatents", one.source).store.folder for one in (first, other))
+        mine, theirs = (cast("SampledLatents", one.source).samples for one in (first, other))
         if mine != theirs or other.rows != first.rows:
             raise ValueError(f"{name} and {first_name} have other codes, labels or splits, so they do not compare")
     return first

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,16 +99,23 @@ class SampledLatents(LatentSource):
         """What the observer scores."""
         return Schema.of_scorer(self.scorer)
 
-    @cached_property
-    def store(self) -> RowStore:
-        """What is kept, in a folder of its own for these networks and this stream."""
-        generator, cameras = self.stream.generator, self.stream.cameras
-        settings = {
+    @property
+    def samples(self) -> dict[str, Any]:
+        """What says which pictures are labelled, and by whom; the space in which their codes are kept does not."""
+        cameras = self.stream.cameras
+        return {
+            "generator": self.stream.generator.hash,
+            "scorer": self.scorer.hash,
             "seed": self.stream.seed,
             "truncation": self.stream.truncation,
             "cameras": None if cameras is None else asdict(cameras),
-            "space": self.space,
         }
+
+    @cached_property
+    def store(self) -> RowStore:
+        """What is kept, in a folder of its own for these networks and this stream."""
+        generator = self.stream.generator
+        settings = {key: self.samples[key] for key in ("seed", "truncation", "cameras")} | {"space": self.space}
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         about = {"generator": generator.name, **settings, "columns": self.schema.columns}
         name = "-".join(digest[:16] for digest in (generator.hash, self.scorer.hash, key))

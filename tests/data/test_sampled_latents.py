@@ -178,3 +178,12 @@ def test_scores_that_are_not_finite_are_refused(toys, tmp_path, monkeypatch):
     monkeypatch.setattr(AttributePredictor, "logits", lambda self, x: logits(self, x) + torch.nan)
     with pytest.raises(ValueError, match="log_odds of code 0 are not finite"):
         source(toys, tmp_path).prepare(progress=False)
+
+
+def test_the_space_of_the_codes_does_not_make_other_samples(toys, tmp_path):
+    def source(**options):
+        return SampledLatents(toys.generator, scorer=toys.scorer, count=4, root=str(tmp_path), **options)
+
+    w, s = source(), source(space="s")
+    assert w.samples == s.samples and w.store.folder != s.store.folder
+    assert w.samples != source(seed=1).samples != source(truncation=1.0).samples
