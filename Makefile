@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench bench-generators bench-jacobian bench-discovery bench-stylespace
+.PHONY: help setup demo test lint type editors compare bench bench-generators bench-jacobian bench-discovery bench-stylespace
 
 VENV := .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -28,6 +28,13 @@ lint: setup ## ruff and the import contract
 
 type: setup ## mypy, strict on the package
 	mypy
+
+COMPARISON ?= experiments/compare/toyfaces.yaml
+editors: setup ## train what `make compare` compares: ten methods, three seeds, about an hour on two cores
+	time sat3d compare --config $(COMPARISON) --train_only true
+
+compare: setup ## compare all methods on the embedded world; QUICK=true for one seed and 24 codes
+	sat3d compare --config $(COMPARISON) $(if $(QUICK),--quick true --out runs/compare/quick)
 
 bench: setup ## run every script of benchmarks/ but the studies, which take hours
 	@for script in $(filter-out benchmarks/stylespace% benchmarks/labelled%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done

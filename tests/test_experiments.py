@@ -1,12 +1,16 @@
 """Every experiment is one that the door can read; that each of them runs is shown beside what it trains."""
 
+import json
+
 import pytest
 import yaml
 
 from sat3d.cli import main
 from sat3d.commands.configs import find_config, known_configs
 
-COMPLETE = [name for name in known_configs() if not name.startswith(("experiments/trainer/", "experiments/logger/"))]
+PARTS = ("experiments/trainer/", "experiments/logger/", "experiments/compare/")
+COMPLETE = [name for name in known_configs() if not name.startswith(PARTS)]
+COMPARED = [name for name in known_configs() if name.startswith("experiments/compare/")]
 
 
 @pytest.mark.parametrize("name", COMPLETE)
@@ -19,3 +23,35 @@ def test_every_setting_of_an_experiment_is_known_to_its_classes(name, tmp_path, 
     for part in ("model", "data"):
         assert read[part]["class_path"].rpartition(".")[2] == written[part]["class_path"].rpartition(".")[2]
         assert written[part].get("init_args", {}).keys() <= read[part].get("init_args", {}).keys()
+
+
+def entries():
+    for name in COMPARED:
+        for method, told in yaml.safe_load(find_config(name).read_text())["methods"].items():
+            yield pytest.param(told, id=f"{name}: {method}")
+
+
+@pytest.mark.parametrize("told", entries())
+def test_every_method_of_a_comparison_is_an_experiment_with_known_options(told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    configs = [told["config"]] if isinstance(told["config"], str) else told["config"]
+    options = {**told.get("options", {}), **dict.fromkeys(told["varies"], 3)}
+    words = [f"--{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in options.items()]
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", *(f"--config={c}" for c in configs), *words, "--print_config"])
+    assert exit_.value.code == 0
+    read = yaml.safe_load(capsys.readouterr().out)
+    for place in told["varies"]:
+        value = read
+        for key in place.split("."):
+            value = value[key]
+        assert value == 3
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_comparisons_are_read_by_their_verb(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main(["compare", "--config", str(find_config(name)), "--print_config"])
+    assert exit_.value.code == 0
+    assert yaml.safe_load(capsys.readouterr().out)["methods"]
