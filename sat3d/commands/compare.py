@@ -170,7 +170,7 @@ def main(
 
 def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: int) -> tuple[list[Entry], list[float]]:
     """Train what is missing, several at a time; return the runs, and the seconds of those that were trained."""
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor, as_completed
 
     from tqdm.auto import tqdm
 
@@ -184,7 +184,7 @@ def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: 
             entries.append(Entry(name, seed, run))
             if method.runs is None:
                 configs = [str(find_config(config)) for config in method.configs]
-                options = {**method.options, **dict.fromkeys(method.varies, seed)}
+                options = {**_plain(method.options), **dict.fromkeys(method.varies, seed)}
                 missing.append((configs, options, run, editors / f"logs/{slug(name)}-{seed}.log"))
     seconds: list[float] = []
 
@@ -195,11 +195,25 @@ def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: 
             seconds.append(took)
 
     with ThreadPoolExecutor(jobs) as pool:
-        for _ in tqdm(pool.map(train, missing), total=len(missing), desc="Editors", disable=not missing):
-            pass
+        work = [pool.submit(train, one) for one in missing]
+        try:
+            for done in tqdm(as_completed(work), total=len(work), desc="Editors", disable=not missing):
+                done.result()
+        except BaseException:  # what has not begun is left
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     for entry in entries:
         find_run(entry.run)
     return entries, seconds
+
+
+def _plain(value: Any) -> Any:
+    """Return settings as YAML had them: jsonargparse turns what looks like a class into a namespace."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict) or hasattr(value, "as_dict"):
+        return {k: _plain(v) for k, v in (value if isinstance(value, dict) else value.as_dict()).items()}
+    return value
 
 
 def _shared_attributes(entries: list[Entry], generator: str, labeller: str, judge: str) -> list[str]:

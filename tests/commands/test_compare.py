@@ -23,6 +23,7 @@ def place(toys, tmp_path_factory):
     options |= {"data.init_args.val": 4, "data.init_args.test": 4, "data.init_args.batch_size": 4}
     options |= {"trainer.accelerator": "cpu", "trainer.max_epochs": 1}
     options |= {"model.init_args.generator": toys.generator, "model.init_args.hidden": 8}
+    options |= {"trainer.callbacks": [{"class_path": "sat3d.callbacks.Summary"}]}
     net = load_generator(toys.generator)
     for seed in (1, 2):
         masks = torch.rand(3, net.style_space.size, generator=torch.Generator().manual_seed(seed))
