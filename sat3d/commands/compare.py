@@ -14,6 +14,9 @@ from sat3d.commands.seeds import device_of, writable
 if TYPE_CHECKING:
     from sat3d.evaluation.comparison import Entry
 
+Plain = None | bool | int | float | str | list | dict  # type: ignore[type-arg]
+"""A setting as YAML has it. (jsonargparse would make an object of an `Any` with a class path.)"""
+
 
 @dataclass
 class Method:
@@ -27,7 +30,7 @@ class Method:
     """
 
     config: str | list[str] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Plain] = field(default_factory=dict)
     varies: list[str] = field(default_factory=list)
     runs: list[str] | None = None
 
@@ -184,7 +187,7 @@ def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: 
             entries.append(Entry(name, seed, run))
             if method.runs is None:
                 configs = [str(find_config(config)) for config in method.configs]
-                options = {**_plain(method.options), **dict.fromkeys(method.varies, seed)}
+                options = {**method.options, **dict.fromkeys(method.varies, seed)}
                 missing.append((configs, options, run, editors / f"logs/{slug(name)}-{seed}.log"))
     seconds: list[float] = []
 
@@ -205,15 +208,6 @@ def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: 
     for entry in entries:
         find_run(entry.run)
     return entries, seconds
-
-
-def _plain(value: Any) -> Any:
-    """Return settings as YAML had them: jsonargparse turns what looks like a class into a namespace."""
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict) or hasattr(value, "as_dict"):
-        return {k: _plain(v) for k, v in (value if isinstance(value, dict) else value.as_dict()).items()}
-    return value
 
 
 def _shared_attributes(entries: list[Entry], generator: str, labeller: str, judge: str) -> list[str]:
