@@ -14,10 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +26,7 @@ from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sat3d.evaluation.roster import fit_editor, run_door
 from sat3d.evaluation.success_table import difference, markdown, summarise
 
 EIGHT = "[hair_length, glasses, smile, mouth_open, beard, moustache, eyebrows, hat]"
@@ -144,33 +142,15 @@ def folder_of(root: Path, one: Training, seed: int) -> Path:
     return root / one.name.replace("; ", "-").replace(", ", "-").replace(" × ", "x").replace(" ", "_") / str(seed)
 
 
-def run(words: list[str], log: Path) -> None:
-    """Run the door with one thread, its output into a file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with log.open("w") as file:
-        done = subprocess.run(
-            [sys.executable, "-m", "sat3d.cli", *words], stdout=file, stderr=file, env=os.environ | threads
-        )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)}\nfailed: see {log}")
-
-
 def train(root: Path, one: Training, seed: int) -> None:
-    """Train an editor, unless that has been done."""
+    """Train an editor with one thread, unless that has been done."""
     folder = folder_of(root, one, seed)
-    if (folder / "editor/card.json").is_file():
-        return
-    log = root / f"logs/{folder.parent.name}-{seed}.log"
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped: it had minutes
-    configs = [f"--config=experiments/toyfaces/{one.experiment}.yaml"]
-    settings: dict[str, object] = dict.fromkeys(one.varies, seed)
-    settings |= {"trainer.accelerator": "cpu", "trainer.enable_progress_bar": "false"}
+    configs = [f"experiments/toyfaces/{one.experiment}.yaml"]
+    settings: dict[str, object] = {**dict.fromkeys(one.varies, seed), "trainer.accelerator": "cpu"}
     if one.budget_s is not None:
-        settings |= {f"{DATA}.labels": EIGHT, CALLBACKS: json.dumps(timed(one.budget_s))}
-        configs.append("--config=experiments/trainer/timed.yaml")
-    settings |= {key: str(value) for key, value in one.settings.items()}
-    run(["fit", *configs, *(f"--{k}={v}" for k, v in settings.items()), f"--run.dir={folder}"], log)
+        settings |= {f"{DATA}.labels": EIGHT, CALLBACKS: timed(one.budget_s)}
+        configs.append("experiments/trainer/timed.yaml")
+    fit_editor(configs, settings | one.settings, folder, root / f"logs/{folder.parent.name}-{seed}.log")
 
 
 def timed(budget_s: float) -> list[dict[str, object]]:
@@ -206,7 +186,7 @@ def grade(root: Path, one: Training, seed: int, split: str, count: int, editor: 
             words.append(f"--codes={CODES}")
         words += [] if one.graded is None else [f"--attributes={one.graded}"]
         words += [] if one.strengths is None else [f"--strengths={one.strengths}"]
-        run(["success", *words, f"--judge={judge}", f"--examples={examples}", f"--out={out}"], out / "log")
+        run_door(["success", *words, f"--judge={judge}", f"--examples={examples}", f"--out={out}"], out / "log")
     (summary,) = json.loads((out / "successes.json").read_text()).values()
     return float(summary["success"][0])
 
