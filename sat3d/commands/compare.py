@@ -101,7 +101,7 @@ def main(
         attributes: What is edited; all that labeller, judge and methods share, if not given.
         labeller: Attribute predictor that chooses strengths.
         judge: Attribute predictor that grades; one that taught a method is refused.
-        identity: Identity embedder; null leaves identities out.
+        identity: Identity embedder, also a TorchScript file of an ArcFace (.pt); null leaves identities out.
         perceptual: lpips, or an observer whose activations serve in its place; null leaves the distance out.
         parser: Part parser that tells regions; null leaves locality out.
         parts: By attribute, the parser's parts in which it shows; the embedded world's own if not given.

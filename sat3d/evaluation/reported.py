@@ -22,6 +22,7 @@ from sat3d.evaluation.results import (
     Standing,
     by_attribute,
     drift_curve,
+    frechet_distance,
     kernel_distance,
     markdown_of,
     marks_by_measure,
@@ -139,6 +140,9 @@ def _standing(desk: Desk, entries: Sequence[Entry], marks: dict[str, str], costs
         found = [kernel_distance(outcome.features, pool) for outcome in outcomes.values()]
         mean, spread = (sum(values) / len(found) for values in zip(*found, strict=True))
         facts["KID × 10³"] = f"{1000 * mean:.1f} ± {1000 * spread:.1f}"
+        distance = frechet_distance(torch.cat([outcome.features for outcome in outcomes.values()]), pool)
+        if distance is not None:
+            facts["FID"] = f"{distance:.2f}"
     kind: Kind = "reference" if editor.needs_reference else "value"
     return Standing(entries[0].method, kind, outcomes, marks_by_measure(marks), facts)
 

@@ -197,6 +197,24 @@ def kernel_distance(features: Float[Tensor, "n f"], real: Float[Tensor, "m f"], 
     return float(mean), float(std)
 
 
+LEAST = 10_000
+"""Pictures from which on the Fréchet distance is told: with fewer it says more about their number."""
+
+
+def frechet_distance(features: Float[Tensor, "n f"], real: Float[Tensor, "m f"], least: int = LEAST) -> float | None:
+    """Return FID (Heusel et al. 2017, arXiv 1706.08500) between sets of features, by torchmetrics; `None` for few."""
+    if min(len(features), len(real)) < least:
+        return None
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    known = nn.Identity()
+    known.num_features = features.shape[1]  # type: ignore[assignment]  # what torchmetrics asks a network of one's own
+    metric = FrechetInceptionDistance(feature=known).set_dtype(torch.float64)
+    metric.update(real.cpu().double(), real=True)
+    metric.update(features.cpu().double(), real=False)
+    return float(metric.compute())
+
+
 # Files ----------------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sat3d.perception.networks import fit_resolution
+from sat3d.perception.networks import fit_resolution, load_torchscript
 from sat3d.perception.regions import Groups, Regions
 
 
@@ -120,13 +119,7 @@ def _entry(output: Any, which: str | int | None) -> Tensor:
 def _load(options: ParsingNetwork) -> nn.Module:
     """Get the network, without moving the caller's random numbers."""
     if options.torchscript is not None:
-        path = _existing(options.torchscript)
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".*torch.jit")  # such files outlive the format's deprecation
-                return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-any-return]
-        except RuntimeError as error:
-            raise ValueError(f"{str(path)!r} is no TorchScript network: {error}") from error
+        return load_torchscript(_existing(options.torchscript))
     module, _, name = str(options.builder).rpartition(".")
     try:
         build = getattr(import_module(module), name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -112,6 +114,23 @@ def toyfaces_resnet(pretrained: bool = False, **options: Any) -> nn.Module:
     blocks = tuple(ByoBlockCfg("basic", d=1, c=width, s=stride, gs=0, br=1.0) for width, stride in stages)
     config = ByoModelCfg(blocks, downsample="avg", stem_chs=32, stem_pool="", zero_init_last=False)
     return cast(nn.Module, ByobNet(config, **{key: options[key] for key in ("num_classes", "global_pool")}))
+
+
+def load_torchscript(path: Path) -> nn.Module:
+    """Load a TorchScript network on the CPU.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no such network.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"file {str(path)!r} does not exist")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*torch.jit")  # such files outlive the format's deprecation
+            return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-any-return, no-untyped-call]
+    except RuntimeError as error:
+        raise ValueError(f"{str(path)!r} is no TorchScript network: {error}") from error
 
 
 def fit_resolution(images: Tensor, resolution: int) -> Tensor:

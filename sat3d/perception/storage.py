@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sat3d.perception.attributes import AttributePredictor, PredictorConfig
-from sat3d.perception.identity import IdentityConfig, IdentityEmbedder
+from sat3d.perception.identity import IdentityConfig, IdentityEmbedder, ScriptedIdentity
 from sat3d.perception.observer import Observer
 from sat3d.perception.parsing import ParserConfig, PartParser
 from sat3d.shipped import shipped_path
@@ -55,7 +55,7 @@ def load_observer(name: str | Path) -> Observer:
 
     Args:
         name: A shipped name (``toyfaces-labeller``, ``toyfaces-judge``, ``toyfaces-parser``, ``toyfaces-identity``)
-            or a ``.safetensors`` file.
+            or a ``.safetensors`` file; a TorchScript file (``.pt``, ``.ts``) is taken for an identity embedder.
 
     Example:
         >>> judge = load_observer("toyfaces-judge")
@@ -65,6 +65,8 @@ def load_observer(name: str | Path) -> Observer:
         FileNotFoundError: If there is no such file or shipped name.
         ValueError: If the file is damaged or holds no observer.
     """
+    if Path(name).suffix in (".pt", ".ts"):
+        return ScriptedIdentity(name)
     path = Path(name) if Path(name).suffix == ".safetensors" else shipped_path(str(name))
     if not path.is_file():
         raise FileNotFoundError(f"observer file {str(path)!r} does not exist")

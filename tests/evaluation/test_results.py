@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 
 from sat3d.evaluation.matched import Outcome, with_order
 from sat3d.evaluation.measures import BY_KEY
@@ -13,6 +14,7 @@ from sat3d.evaluation.results import (
     Standing,
     drift_at,
     drift_curve,
+    frechet_distance,
     kernel_distance,
     markdown_of,
     paired_difference,
@@ -104,6 +106,16 @@ def test_kernel_distance_is_the_unbiased_estimate():
     mean, std = kernel_distance(a, b)
     assert mean == pytest.approx(expected, rel=1e-3) and std == pytest.approx(0, abs=1e-5)  # all are in each subset
     assert abs(kernel_distance(a, torch.randn(60, 8, generator=rng))[0]) < 0.3 * expected
+
+
+def test_frechet_distance_is_the_formula_and_is_not_told_of_few():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((400, 5)) @ np.diag([1, 2, 1, 0.5, 3]), rng.standard_normal((300, 5)) + 0.7
+    ca, cb = np.cov(a.T), np.cov(b.T)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb - 2 * sqrtm(ca @ cb).real)
+    tensors = [torch.from_numpy(x) for x in (a, b)]
+    assert frechet_distance(*tensors, least=300) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(*tensors) is None
 
 
 def test_order_is_added_to_the_first_attributes_rows():

@@ -149,3 +149,26 @@ def test_loading_leaves_the_callers_random_numbers_alone(tmp_path):
     torch.manual_seed(5)
     load_observer(file)
     assert torch.equal(torch.rand(3), wanted)
+
+
+def test_identities_may_come_from_a_torchscript_file(tmp_path):
+    class Arc(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = torch.nn.Linear(3, 5)
+
+        def forward(self, x):
+            assert x.shape[-1] == 112
+            return 7 * self.body(x.mean((2, 3)))
+
+    torch.jit.script(Arc()).save(str(tmp_path / "arc.pt"))
+    found = load_observer(str(tmp_path / "arc.pt"))
+    images = torch.rand(4, 3, 64, 64) * 2 - 1
+    torch.testing.assert_close(found(images).norm(dim=-1), torch.ones(4))
+    torch.testing.assert_close(found.similarity(images, images), torch.ones(4))
+    assert found.hash == load_observer(tmp_path / "arc.pt").hash
+    (tmp_path / "broken.pt").write_bytes(b"no network")
+    with pytest.raises(ValueError, match="no TorchScript network"):
+        load_observer(str(tmp_path / "broken.pt"))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load_observer("nowhere.pt")
