@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sat3d.commands.configs import find_config
 from sat3d.commands.seeds import device_of, writable
+from sat3d.modules import import_modules
 
 if TYPE_CHECKING:
     from sat3d.evaluation.comparison import Entry
@@ -85,6 +86,7 @@ def main(
     quick: bool = False,
     train_only: bool = False,
     editors: str = "runs/editors",
+    modules: list[str] = [],  # noqa: B006 - never changed
     jobs: int | None = None,
     device: str = "cpu",
     out: str = "runs/compare",
@@ -125,6 +127,7 @@ def main(
         quick: One seed and 24 codes.
         train_only: Train what is missing, tell what it took, and stop.
         editors: Folder of the trained runs.
+        modules: Modules of yours to import first, where editors are of classes of your own; looked for here, too.
         jobs: Processes of one thread each; as many as there are cores, one on a GPU, if not given.
         device: Where to compute.
         out: Folder for the results.
@@ -144,6 +147,7 @@ def main(
     workers = jobs or (1 if where.startswith("cuda") else os.cpu_count() or 1)
     folder = writable(out)
 
+    import_modules(modules)
     entries, seconds = _trained(methods, seeds, Path(editors), workers)
     if train_only:
         print(f"{editors}: {len(entries)} editors; trained now: {len(seconds)}, in {sum(seconds):.0f} s of processes")
@@ -165,7 +169,7 @@ def main(
     command = "sat3d compare " + " ".join(sys.argv[2:]) if "compare" in sys.argv[1:2] else "sat3d compare"
     table = compare(
         plan, entries, folder, jobs=workers, device=where, title=title, command=command, examples=examples,
-        clips=clips, strict=not marked,
+        clips=clips, strict=not marked, modules=modules,
     )  # fmt: skip
     print(table)
     print(f"{folder}: report.html, results.json, edits.csv, table.md, pictures/")

@@ -26,6 +26,7 @@ from sat3d.evaluation.roster import find_run, labels_of, slug
 from sat3d.evaluation.truth import drift_agreement, progress_agreement
 from sat3d.generators import load_generator
 from sat3d.methods import load_editor
+from sat3d.modules import import_modules
 from sat3d.perception import IdentityEmbedder, PartParser, Scorer, load_clip, load_observer, load_perceptual
 from sat3d.visualization import replacing
 from sat3d.world import HeadWorld
@@ -287,7 +288,8 @@ def _digest(path: Path, changed: int) -> str:
 _DESK: list[Desk] = []
 
 
-def _sit_down(plan: Plan, folder: Path, device: str, fingerprint: str, threads: int) -> None:
+def _sit_down(plan: Plan, folder: Path, device: str, fingerprint: str, threads: int, modules: Sequence[str]) -> None:
+    import_modules(modules)
     torch.set_num_threads(threads)
     _DESK[:] = [Desk(plan, folder, device, fingerprint)]
 
@@ -307,14 +309,17 @@ class Office:
         folder: for results.
         jobs: processes.
         device: where to compute.
+        modules: that the processes import first.
     """
 
-    def __init__(self, plan: Plan, folder: Path, jobs: int = 1, device: str = "cpu") -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, jobs: int = 1, device: str = "cpu", modules: Sequence[str] = ()
+    ) -> None:
         self.fingerprint = plan.fingerprint()
         self.desk = Desk(plan, folder, device, self.fingerprint)
         self._pool: ProcessPoolExecutor | None = None
         if jobs > 1:
-            settings = (plan, folder, device, self.fingerprint, 1)
+            settings = (plan, folder, device, self.fingerprint, 1, tuple(modules))
             self._pool = ProcessPoolExecutor(jobs, get_context("spawn"), _sit_down, settings)
 
     def __enter__(self) -> Office:

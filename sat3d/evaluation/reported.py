@@ -53,6 +53,7 @@ def compare(
     examples: int = 4,
     clips: Sequence[str] = (),
     strict: bool = True,
+    modules: Sequence[str] = (),
 ) -> str:
     """Compare runs, and write everything into a folder; return the tables.
 
@@ -67,6 +68,7 @@ def compare(
         examples: codes that are shown.
         clips: attributes that are shown from all sides.
         strict: refuse a judge that taught a method, rather than mark its cells.
+        modules: that other processes import first, for editors of classes that are not ours.
 
     Raises:
         ValueError: for such a judge, or an attribute that an editor does not know.
@@ -76,7 +78,7 @@ def compare(
         raise ValueError(f"judge={plan.judge!r} chooses strengths as the labeller, and cannot grade them")
     marks = {e.method: marks_of(e.method, teachers(find_run(e.run).run), hashes, strict) for e in entries}
     _require_known(plan, entries)
-    with Office(plan, folder, jobs, device) as office:
+    with Office(plan, folder, jobs, device, modules) as office:
         office.all("edits", [(e, a) for e in entries for a in plan.attributes], "Editing")
         if plan.order and len(plan.attributes) > 1:
             office.all("order", [(e,) for e in entries], "Order of edits")

@@ -185,7 +185,7 @@ def _editor_class(path: str) -> type[Editor]:
     found = getattr(sys.modules.get(module), name, None)
     if not (isinstance(found, type) and issubclass(found, Editor)):
         raise ValueError(
-            f"editor: the card names {path}, which is no editor of this package; import your own module before loading"
+            f"editor: the card names {path}, which is no editor of this package; import its module first (--modules)"
         )
     return found
 

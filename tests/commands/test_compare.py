@@ -160,6 +160,31 @@ def test_a_judge_that_taught_is_refused_or_marked(toys, place, results):
     assert {"success", "ad_mean", "change"} <= set(told["methods"][1]["marks"])
 
 
+OWN = """
+from sat3d.methods.base import Editor
+
+class Nudge(Editor):
+    def _edit(self, codes, attributes, strength, reference, values):
+        return codes + 0.1 * strength
+"""
+
+
+def test_editors_of_ones_own_take_part_once_their_module_is_named(toys, place, results, monkeypatch):
+    (place / "nudging.py").write_text(OWN)
+    monkeypatch.syspath_prepend(place)
+    from nudging import Nudge
+
+    folder = place / "own"
+    Nudge(("smile",)).save(folder / "editor", load_generator(toys.generator))
+    (folder / "config.yaml").write_text((place / "masks/1/config.yaml").read_text())
+    words = ["--methods", json.dumps({"Own": {"runs": ["own"]}}), "--seeds=[1]", "--codes=3", "--attributes=[smile]"]
+    words += ["--clips=[]", "--examples=0", "--out=own-out"]
+    compare(*words, "--modules=[nudging]", "--jobs=2")  # other processes know nothing of what is imported here
+    assert json.loads((place / "own-out/results.json").read_text())["methods"][0]["name"] == "Own"
+    with pytest.raises(ImportError, match="modules: 'nowhere_to_be'"):
+        compare(*words, "--modules=[nowhere_to_be]")
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
