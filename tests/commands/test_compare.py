@@ -55,7 +55,7 @@ def place(toys, tmp_path_factory):
             "Masks": {"runs": [str(root / "masks/1"), str(root / "masks/2")]},
         },
     }
-    (root / "plan.yaml").write_text(yaml.safe_dump(plan))
+    (root / "plan.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("SAT3D_CACHE", str(root / "cache"))

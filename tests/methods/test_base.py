@@ -71,7 +71,7 @@ def test_card_cannot_name_foreign_code(editor, tmp_path):
     with pytest.raises(ValueError, match=r"subprocess\.Popen"):
         load_editor(folder)
     (folder / "card.json").write_text(json.dumps({**card, "editor": "this.Editor"}))
-    with pytest.raises(ValueError, match="import your own module"):
+    with pytest.raises(ValueError, match="import its module first"):
         load_editor(folder)
     assert "this" not in sys.modules  # a module that the standard library has, and that prints when imported
 
