@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from sat3d.evaluation.rows import Row
 from sat3d.evaluation.success import SuccessProtocol
-from sat3d.evaluation.success_table import Row
 from sat3d.evaluation.tasks import Task
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor

@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.matching import CALIBRATION, Match, Response, match_strengths, response_of
-from sat3d.evaluation.success_table import Row
+from sat3d.evaluation.rows import Row
 from sat3d.evaluation.tasks import Task, drawn_references, log_odds_towards, opposite_tasks
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.matched import MatchedProtocol
 from sat3d.evaluation.roster import slug
-from sat3d.evaluation.success_table import Row
+from sat3d.evaluation.rows import Row
 from sat3d.evaluation.tasks import Task
 from sat3d.visualization import frames_beside, picture_grid, to_uint8, write_clip, write_picture
 

@@ -26,7 +26,6 @@ from sat3d.evaluation.results import (
     kernel_distance,
     markdown_of,
     marks_by_measure,
-    place_of,
     ranked,
     rescoring,
     shared_places,
@@ -35,6 +34,7 @@ from sat3d.evaluation.results import (
     write_json,
 )
 from sat3d.evaluation.roster import device_name, find_run, fit_facts, marks_of, slug, teachers
+from sat3d.evaluation.rows import place_of
 from sat3d.evaluation.truth import truth_tables
 from sat3d.generators import load_generator
 from sat3d.methods import load_editor

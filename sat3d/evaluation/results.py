@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sat3d.evaluation.bootstrap import Interval
 from sat3d.evaluation.matched import Outcome
 from sat3d.evaluation.measures import MEASURES, Measure
-from sat3d.evaluation.success_table import Row, interval_of
+from sat3d.evaluation.rows import Place, Row, interval_of, paired_difference, place_of
 from sat3d.evaluation.tables import markdown_table
 from sat3d.visualization import replacing
 
@@ -52,14 +52,6 @@ class Standing:
         return [row for outcome in self.outcomes.values() for row in outcome.rows]
 
 
-Place = tuple[str, str, int]
-
-
-def place_of(row: Row) -> Place:
-    """Return which edit a row tells of: seed, attribute, code."""
-    return str(row["seed"]), str(row["attribute"]), int(float(row["code"]))
-
-
 def ranked(standings: Sequence[Standing]) -> dict[str, list[dict[str, float | str]]]:
     """Return all rows by method, seeds numbered from 0: the first seed of one is held against the first of another."""
     found = {}
@@ -73,20 +65,6 @@ def shared_places(rows: Mapping[str, Sequence[Row]]) -> set[Place]:
     """Return the edits in which all methods reach what is wanted."""
     reached = [{place_of(row) for row in part if float(row["reached"]) > 0.5} for part in rows.values()]
     return set.intersection(*reached) if reached else set()
-
-
-def paired_difference(a: Sequence[Row], b: Sequence[Row], key: str) -> Interval:
-    """Return the mean of a column over edits of one method minus that of another, and its 95 % interval.
-
-    Edits are paired by seed, attribute and code, and drawn again by seed and code (`interval_of`).
-    """
-    cells = {place_of(row): float(row[key]) for row in b if key in row}
-    paired: list[Row] = [
-        {"seed": row["seed"], "code": row["code"], "difference": float(row[key]) - cells[place_of(row)]}
-        for row in a
-        if key in row and place_of(row) in cells
-    ]
-    return interval_of(paired, "difference")
 
 
 def table_of(rows: Mapping[str, Sequence[Row]], measures: Sequence[Measure]) -> dict[str, dict[str, dict[str, Any]]]:

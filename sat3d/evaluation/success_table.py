@@ -5,18 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sat3d.evaluation.bootstrap import Interval, bootstrap_mean
+from sat3d.evaluation.bootstrap import Interval
+from sat3d.evaluation.rows import Row, interval_of, paired_difference, place_of
 from sat3d.evaluation.success import MEASURES
 from sat3d.evaluation.tables import markdown_table
 from sat3d.visualization import replacing
-
-Row = Mapping[str, str | float]
-"""What became of one code: `method`, `seed`, `attribute`, `code`, and what `SuccessProtocol.grade` tells."""
 
 DIGITS = {"psnr": 1, "rmse": 3, "mse": 4, "ssim": 3, "identity": 3, "others": 3}
 ARROWS = {"psnr": "↑", "ssim": "↑", "rmse": "↓", "mse": "↓", "identity": "↓", "others": "↓"}
@@ -47,37 +44,19 @@ class Summary:
     shared_edits: int
 
 
-def _place(row: Row) -> tuple[str, str, int]:
-    return str(row["seed"]), str(row["attribute"]), int(float(row["code"]))
-
-
-def interval_of(rows: Iterable[Row], name: str, digits: int = 6) -> Interval:
-    """Return the mean of a column and its 95 % interval, over codes and seeds.
-
-    A code's edits are averaged first: those of different attributes are not independent.
-    """
-    cells: dict[tuple[str, float], list[float]] = defaultdict(list)
-    for row in rows:
-        if name in row and not math.isnan(float(row[name])):
-            cells[str(row["seed"]), float(row["code"])].append(float(row[name]))
-    groups = [seed for seed, _ in cells]
-    means = [sum(values) / len(values) for values in cells.values()]
-    return Interval(*(round(x, digits) for x in bootstrap_mean(means, groups=groups)))
-
-
 def summarise(rows: Sequence[Row]) -> dict[str, Summary]:
     """Summarise each method's edits, in the order in which they come."""
     methods: dict[str, list[Row]] = {}
     for row in rows:
         methods.setdefault(str(row["method"]), []).append(row)
-    won = {name: {_place(row) for row in part if float(row["success"]) > 0.5} for name, part in methods.items()}
+    won = {name: {place_of(row) for row in part if float(row["success"]) > 0.5} for name, part in methods.items()}
     common = set.intersection(*won.values()) if won else set()
     found = {}
     for name, part in methods.items():
         attributes = list(dict.fromkeys(str(row["attribute"]) for row in part))
         measures = [m for m in MEASURES if m in part[0]]
         own = [row for row in part if float(row["success"]) > 0.5]
-        shared = [row for row in part if _place(row) in common]
+        shared = [row for row in part if place_of(row) in common]
         found[name] = Summary(
             interval_of(part, "success"),
             interval_of(part, "reached"),
@@ -92,19 +71,15 @@ def summarise(rows: Sequence[Row]) -> dict[str, Summary]:
 
 
 def difference(rows: Sequence[Row], a: str, b: str, name: str) -> Interval:
-    """Return the mean of a column of method `a` minus that of `b`, paired by seed, attribute and code.
+    """Return the paired difference of a column, method `a` minus method `b`; see `paired_difference`.
 
     Measures are compared where both succeed, `success` and `reached` everywhere.
     """
-    cells: dict[str, dict[tuple[str, str, int], Row]] = {a: {}, b: {}}
-    for row in rows:
-        if row["method"] in cells and (name in ("success", "reached") or float(row["success"]) > 0.5):
-            cells[str(row["method"])][_place(row)] = row
-    shared = [place for place in cells[a] if place in cells[b]]
-    paired: list[Row] = [
-        {"seed": p[0], "code": p[2], "difference": float(cells[a][p][name]) - float(cells[b][p][name])} for p in shared
-    ]
-    return interval_of(paired, "difference")
+    everywhere = name in ("success", "reached")
+    mine, theirs = (
+        [row for row in rows if row["method"] == one and (everywhere or float(row["success"]) > 0.5)] for one in (a, b)
+    )
+    return paired_difference(mine, theirs, name)
 
 
 def markdown(found: Mapping[str, Summary], facts: Mapping[str, Mapping[str, str]] | None = None) -> str:

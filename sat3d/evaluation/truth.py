@@ -28,7 +28,7 @@ from torchmetrics.functional.regression import spearman_corrcoef
 from sat3d.evaluation.bootstrap import Interval
 from sat3d.evaluation.matched import MatchedProtocol, Outcome
 from sat3d.evaluation.measures import MEASURES
-from sat3d.evaluation.success_table import Row, interval_of
+from sat3d.evaluation.rows import Row, interval_of
 from sat3d.evaluation.tasks import Task
 from sat3d.methods.sweeps import dependency_columns, tail_of
 from sat3d.metrics import attribute_dependency, lab_errors, picture_errors

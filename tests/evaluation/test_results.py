@@ -17,7 +17,6 @@ from sat3d.evaluation.results import (
     frechet_distance,
     kernel_distance,
     markdown_of,
-    paired_difference,
     ranked,
     rescoring,
     shared_places,
@@ -25,6 +24,7 @@ from sat3d.evaluation.results import (
     write_edits,
     write_json,
 )
+from sat3d.evaluation.rows import paired_difference
 
 USED = [BY_KEY[key] for key in ("reached", "ad_mean", "change")]
 
