@@ -41,7 +41,7 @@ MEASURES = (
     Measure(
         "reached",
         "reach",
-        "reach ↑",
+        "reach",
         "",
         "higher",
         2,
@@ -51,7 +51,7 @@ MEASURES = (
     Measure(
         "success",
         "success",
-        "success ↑",
+        "success",
         "",
         "higher",
         2,
@@ -71,7 +71,7 @@ MEASURES = (
     Measure(
         "ad_mean",
         "attribute dependency, mean",
-        "AD mean ↓",
+        "AD mean",
         "σ",
         "lower",
         3,
@@ -81,7 +81,7 @@ MEASURES = (
     Measure(
         "ad_max",
         "attribute dependency, maximum",
-        "AD max ↓",
+        "AD max",
         "σ",
         "lower",
         2,
@@ -91,7 +91,7 @@ MEASURES = (
     Measure(
         "identity",
         "identity distance",
-        "identity ↓",
+        "identity",
         "",
         "lower",
         3,
@@ -101,7 +101,7 @@ MEASURES = (
     Measure(
         "perceptual",
         "perceptual distance",
-        "LPIPS ↓",
+        "LPIPS",
         "",
         "lower",
         4,
@@ -111,7 +111,7 @@ MEASURES = (
     Measure(
         "inside",
         "share of the change inside",
-        "inside ↑",
+        "inside",
         "",
         "higher",
         2,
@@ -131,7 +131,7 @@ MEASURES = (
     Measure(
         "lab_outside",
         "change outside the region",
-        "out-MSE ↓",
+        "out-MSE",
         "10⁻³",
         "lower",
         2,
@@ -141,7 +141,7 @@ MEASURES = (
     Measure(
         "view_identity",
         "identity across views",
-        "views, identity ↓",
+        "views, identity",
         "",
         "lower",
         3,
@@ -151,7 +151,7 @@ MEASURES = (
     Measure(
         "view_colour",
         "colours across views",
-        "views, colour ↓",
+        "views, colour",
         "10⁻³",
         "lower",
         2,
@@ -160,7 +160,7 @@ MEASURES = (
     Measure(
         "undo",
         "undone edit",
-        "undo ↓",
+        "undo",
         "",
         "lower",
         2,
@@ -169,7 +169,7 @@ MEASURES = (
     Measure(
         "order",
         "order of two edits",
-        "order ↓",
+        "order",
         "",
         "lower",
         2,
@@ -178,7 +178,7 @@ MEASURES = (
     Measure(
         "ideal_psnr",
         "likeness to the ideal edit",
-        "ideal, PSNR ↑",
+        "ideal, PSNR",
         "dB",
         "higher",
         1,
@@ -187,7 +187,7 @@ MEASURES = (
     Measure(
         "ideal_perceptual",
         "distance to the ideal edit",
-        "ideal, LPIPS ↓",
+        "ideal, LPIPS",
         "",
         "lower",
         4,

@@ -256,7 +256,8 @@ def _named(method: Mapping[str, Any]) -> str:
 
 
 def _head(measure: Mapping[str, Any]) -> str:
-    return f"{measure['short']}, {measure['unit']}" if measure["unit"] else str(measure["short"])
+    arrow = {"lower": " ↓", "higher": " ↑", None: ""}[measure["better"]]
+    return f"{measure['short']}{arrow}" + (f", {measure['unit']}" if measure["unit"] else "")
 
 
 def _text(cell: Mapping[str, Any] | None, measure: Mapping[str, Any], marks: Mapping[str, str]) -> str:
