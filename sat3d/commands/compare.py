@@ -1,7 +1,5 @@
 """`compare`: methods on the same codes at an equal change of their targets, with intervals, pictures and a report."""
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import dataclass, field
@@ -175,7 +173,7 @@ def main(
     print(f"{folder}: report.html, results.json, edits.csv, table.md, pictures/")
 
 
-def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: int) -> tuple[list[Entry], list[float]]:
+def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: int) -> tuple[list["Entry"], list[float]]:
     """Train what is missing, several at a time; return the runs, and the seconds of those that were trained."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -214,7 +212,7 @@ def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: 
     return entries, seconds
 
 
-def _shared_attributes(entries: list[Entry], generator: str, labeller: str, judge: str) -> list[str]:
+def _shared_attributes(entries: list["Entry"], generator: str, labeller: str, judge: str) -> list[str]:
     from sat3d.evaluation import shared_attributes
     from sat3d.evaluation.roster import find_run
     from sat3d.generators import load_generator

@@ -32,7 +32,7 @@ def test_grid_places_every_picture_and_label(tmp_path):
         picture_grid(images, ["a"])
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.webp"])
 def test_clip_can_be_read_back(tmp_path, name):
     frames = np.zeros((5, 33, 48, 3), np.uint8)
     frames[:, :, :24] = 200
@@ -40,7 +40,7 @@ def test_clip_can_be_read_back(tmp_path, name):
     read = [np.asarray(frame)[..., :3] for frame in imageio.mimread(path)]
     assert len(read) in (1, 5)  # a GIF may join equal frames
     assert abs(int(read[0][10, 5].mean()) - 200) < 12 and read[0][10, 40].mean() < 12
-    with pytest.raises(ValueError, match=r"\.mp4 or \.gif"):
+    with pytest.raises(ValueError, match=r"\.mp4, \.gif or \.webp"):
         write_clip(tmp_path / "clip.avi", frames)
 
 
