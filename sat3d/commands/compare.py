@@ -173,7 +173,9 @@ def main(
     print(f"{folder}: report.html, results.json, edits.csv, table.md, pictures/")
 
 
-def _trained(methods: dict[str, Method], seeds: list[int], editors: Path, jobs: int) -> tuple[list["Entry"], list[float]]:
+def _trained(
+    methods: dict[str, Method], seeds: list[int], editors: Path, jobs: int
+) -> tuple[list["Entry"], list[float]]:
     """Train what is missing, several at a time; return the runs, and the seconds of those that were trained."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
