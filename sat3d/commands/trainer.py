@@ -11,7 +11,8 @@ from typing import Any, cast
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from sat3d.commands import runs
@@ -45,6 +46,17 @@ class RunFolder:
     dir: str | None = None
 
 
+class ShareConfig(SaveConfigCallback):
+    """Write `config.yaml`, and give the same settings to loggers that show them (W&B, TensorBoard)."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Tell the loggers; Lightning calls this in the first process only."""
+        settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):  # it would write hparams.yaml beside config.yaml
+                logger.log_hyperparams(settings)
+
+
 class SatCLI(LightningCLI):
     """Read configs, make the run folder, and let the Trainer do the verb.
 
@@ -65,6 +77,7 @@ class SatCLI(LightningCLI):
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            save_config_callback=ShareConfig,
             seed_everything_default=0,
             parser_kwargs={"prog": "lightning", args[0]: {"usage": f"lightning {args[0]} [OPTIONS]"}},
             args=list(args),
