@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor, edited_styles
-from sat3d.metrics import MatchedDependency, row_moments
+from sat3d.metrics import ChangeAtDrift, MatchedDependency, row_moments
 from sat3d.perception import Scorer
 
 MATCHED = (0.5, 1.0, 2.0)
@@ -89,17 +89,25 @@ class SweepGrades(nn.Module):
         count, _, squares = row_moments(unedited)
         self.std = (squares / count).sqrt().float()
         self.scores = nn.ModuleList(MatchedDependency(MATCHED) for _ in attributes).to(unedited.device)
+        self.worth = nn.ModuleList(ChangeAtDrift() for _ in attributes).to(unedited.device)
 
     @torch.no_grad()
-    def update(self, codes: CodeBatch, editor: Editor) -> None:
-        """Add edits of a batch of codes; moves of the target the wrong way count as none."""
+    def update(self, codes: CodeBatch, editor: Editor, values: Tensor | None = None) -> None:
+        """Add edits of a batch of codes; moves of the target the wrong way count as none.
+
+        Args:
+            codes: held-out ones.
+            editor: moves them.
+            values: the codes' labels, for editors that condition on them.
+        """
         before = self._read(codes, codes.styles)
-        for (name, tail), score in zip(self.attributes.items(), self.scores, strict=True):
+        for (name, tail), score, worth in zip(self.attributes.items(), self.scores, self.worth, strict=True):
             columns = dependency_columns(self.grader, tail.column)
-            edits = (edited_styles(self.generator, editor, codes, name, d) for d in self.strengths)
+            edits = (edited_styles(self.generator, editor, codes, name, d, values=values) for d in self.strengths)
             change = torch.stack([self._read(codes, styles) - before for styles in edits], dim=1)[..., columns]
             change[..., 0] = (tail.sign * change[..., 0]).clamp_min(0)
             score.update(change, self.std[columns], 0)  # type: ignore[operator]
+            worth.update(change, self.std[columns], 0)  # type: ignore[operator]
 
     def _read(self, codes: CodeBatch, styles: Float[Tensor, "b c"]) -> Float[Tensor, "b p"]:
         return self.grader.log_odds(self.generator.synthesize(styles, camera=codes.camera).image)
@@ -108,14 +116,17 @@ class SweepGrades(nn.Module):
         """Return mean_ad, max_ad and reach, the share of codes whose target moved that far, at 1 σ of the target.
 
         Each of every attribute (`mean_ad/smile`) and, of those that got there with some codes, the average (`mean_ad`).
+        And `change_at_drift`, see there: of all attributes, so that it serves as the objective of a search.
         """
         found: dict[str, float] = {}
-        for name, score in zip(self.attributes, self.scores, strict=True):
+        for name, score, worth in zip(self.attributes, self.scores, self.worth, strict=True):
             curve, at = score.compute(), MATCHED.index(LOGGED)  # type: ignore[operator]
             found[f"reach/{name}"] = curve.edits[at] / max(curve.seen, 1)
+            if curve.seen:
+                found[f"change_at_drift/{name}"] = float(worth.compute())  # type: ignore[operator]
             if curve.edits[at]:
                 found |= {f"mean_ad/{name}": curve.mean[at], f"max_ad/{name}": curve.max[at]}
-        for key in ("mean_ad", "max_ad", "reach"):
+        for key in ("mean_ad", "max_ad", "reach", "change_at_drift"):
             values = [value for name, value in found.items() if name.startswith(f"{key}/")]
             if values:
                 found[key] = sum(values) / len(values)

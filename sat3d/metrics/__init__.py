@@ -1,6 +1,7 @@
 """Metrics: torchmetrics classes around functions of tensors; they know no generator and no observer."""
 
 from sat3d.metrics.agreement import Agreement, RegionAgreement, agreement, part_overlap, pixel_counts
+from sat3d.metrics.change import ALLOWED_DRIFT, ChangeAtDrift, change_at_drift
 from sat3d.metrics.consistency import ViewConsistency, view_spread
 from sat3d.metrics.contribution import ChannelContribution, RegionResponse, contribution, membership_sums
 from sat3d.metrics.dci import DCI, DCIScores, channel_importance, completeness, dci_scores, disentanglement
@@ -47,9 +48,11 @@ from sat3d.metrics.transfer import (
 )
 
 __all__ = [
+    "ALLOWED_DRIFT",
     "DCI",
     "Agreement",
     "AttributeDependency",
+    "ChangeAtDrift",
     "ChannelContribution",
     "ChannelRegions",
     "ColumnCovariance",
@@ -73,6 +76,7 @@ __all__ = [
     "ViewConsistency",
     "agreement",
     "attribute_dependency",
+    "change_at_drift",
     "change_inside",
     "channel_importance",
     "column_drift",

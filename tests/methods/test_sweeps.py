@@ -59,6 +59,8 @@ def test_attribute_dependency_is_what_a_line_gives():
     assert told["mean_ad/smile"] == pytest.approx((0.5 + 2 + 2) / 3)
     assert told["max_ad/smile"] == pytest.approx(2.0)
     assert told["reach/smile"] == told["reach"] == 1.0
+    # the others have moved by 0.2 σ on average when smile has moved by 0.2 / 1.5 σ
+    assert told["change_at_drift/smile"] == told["change_at_drift"] == pytest.approx(0.2 / 1.5)
 
 
 def test_unedited_pictures_are_made_once_for_all_attributes(monkeypatch):
@@ -74,6 +76,8 @@ def test_the_wrong_way_counts_as_no_way():
     found.update(codes(4), Line(("smile", "age")))
     told = found.report()
     assert told["reach/smile"] == 0 and "mean_ad/smile" not in told
+    # no way counts, where the mean over those that got there would leave it out
+    assert told["change_at_drift/smile"] == 0 < told["change_at_drift"] == told["change_at_drift/age"] / 2
     assert told["reach/age"] == 1 and told["mean_ad"] == told["mean_ad/age"] == pytest.approx((2 + 4 + 4) / 3)
 
 

@@ -33,7 +33,7 @@ from sat3d.methods.sat3d.mask import MaskKind, MaskMatrix, target_mask
 from sat3d.methods.sat3d.selection import channel_relevance, preselect
 from sat3d.methods.sat3d.targets import balancing_weights, choose_targets
 from sat3d.methods.streamed import fit_regions
-from sat3d.metrics import TransferCurves, TransferScore, ViewConsistency
+from sat3d.metrics import ALLOWED_DRIFT, TransferCurves, TransferScore, ViewConsistency
 from sat3d.ops.camera import Camera
 from sat3d.perception import Scorer, load_observer
 from sat3d.perception.parsing import PartParser
@@ -309,7 +309,7 @@ class SAT3D(LightningModule):
             grade(self.val_score, batch, picture, self.generator, self.labeller)
 
     def on_validation_epoch_end(self) -> None:
-        """Log gain and drift."""
+        """Log gain and drift, and the gain where drift reaches `ALLOWED_DRIFT`, which a search may maximise."""
         if self.val_score is not None:
             self._report("val", self.val_score)
 
@@ -344,6 +344,7 @@ class SAT3D(LightningModule):
         score.reset()
         gain, drift = self.curves.at(1.0)
         self.log_dict({f"{stage}/gain": gain.nanmean(), f"{stage}/drift": drift.nanmean()}, prog_bar=True)
+        self.log(f"{stage}/gain_at_drift", self.curves.gain_at_drift(ALLOWED_DRIFT).nanmean())
         for name, g, d in zip(self.curves.attributes, gain, drift, strict=True):
             if not bool(g.isnan()):
                 self.log_dict({f"{stage}/gain/{name}": g, f"{stage}/drift/{name}": d})

@@ -161,7 +161,7 @@ def test_labeller_validates_and_judge_tests(toys, tmp_path):
     model = module(toys)
     run = trainer(tmp_path, limit_val_batches=1)
     validated = run.validate(model, datamodule=data(toys), verbose=False)[0]
-    assert {"val/gain", "val/drift"} <= set(validated) and model.judge is None
+    assert {"val/gain", "val/drift", "val/gain_at_drift"} <= set(validated) and model.judge is None
     tested = trainer(tmp_path).test(model, datamodule=data(toys), verbose=False)[0]
     assert {"test/gain", "test/drift", "test/view_spread"} <= set(tested)
     assert model.judge.hash == load_observer(toys.judge).hash
