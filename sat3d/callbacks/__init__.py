@@ -2,9 +2,10 @@
 
 from sat3d.callbacks.catalogue import CatalogueFigures
 from sat3d.callbacks.channels import ChannelFigures
+from sat3d.callbacks.grades import EditGrades
 from sat3d.callbacks.pictures import EditGrid
 from sat3d.callbacks.snapshots import TimedEditors
 from sat3d.callbacks.strips import EditStrips
 from sat3d.callbacks.summary import Summary
 
-__all__ = ["CatalogueFigures", "ChannelFigures", "EditGrid", "EditStrips", "Summary", "TimedEditors"]
+__all__ = ["CatalogueFigures", "ChannelFigures", "EditGrades", "EditGrid", "EditStrips", "Summary", "TimedEditors"]
