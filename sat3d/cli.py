@@ -23,6 +23,7 @@ COMMANDS = {
     "edit": "change attributes of a seed with an editor, as pictures and a clip",
     "compare": "methods on the same codes at an equal change of their targets, with a report",
     "transfer": "transfers against copying, chance and the ideal edit, at equal drift",
+    "sweep": "the settings of a config searched by a W&B sweep's file, without an account",
     "success": "how often edits of labelled codes succeed, and what else they change",
     "boundaries": "released InterFaceGAN directions (.npy) as an editor, once seen to belong to the generator",
     "inspect": "what a checkpoint file holds; nothing in it is executed",
@@ -30,7 +31,7 @@ COMMANDS = {
     "fetch": "a released network's file from a URL, to be used by name",
 }
 # Verbs about files take them as bare words too: `sat3d inspect FILE` is `sat3d inspect --file FILE`.
-OPERANDS = {"inspect": ("file",), "convert": ("file", "out"), "fetch": ("name", "url")}
+OPERANDS = {"inspect": ("file",), "convert": ("file", "out"), "fetch": ("name", "url"), "sweep": ("file",)}
 
 USAGE = """\
 usage: lightning VERB [OPTIONS]        (sat3d is the same program)

@@ -18,7 +18,8 @@ def graded(toys, folder, **options):
     model = StyleAE(toys.generator, reconstruction="code", hidden=[8], lr=1e-2)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "logger": False}
     grades = EditGrades(toys.scorer, **{"codes": 6, "batch": 4, **options})
-    trainer = Trainer(max_epochs=1, callbacks=[grades], enable_checkpointing=False, **quiet)
+    quiet |= {"default_root_dir": folder, "enable_checkpointing": False}
+    trainer = Trainer(max_epochs=1, callbacks=[grades], **quiet)
     trainer.fit(model, datamodule=data)
     return model, data, trainer
 
@@ -47,7 +48,7 @@ def test_attributes_are_all_that_both_know_unless_named_and_unknown_ones_are_ref
     _, _, trainer = graded(toys, tmp_path, strengths=(1.0,))
     named = [key for key in trainer.callback_metrics if key.startswith("val/reach/")]
     assert len(named) == 6
-    with pytest.raises(ValueError, match="EditGrades.attributes: hut unknown to labeller or editor, which has hat/no"):
+    with pytest.raises(ValueError, match=r"EditGrades.attributes: hut unknown to labeller or editor, which has hat/no"):
         graded(toys, tmp_path, attributes=["hut"])
     with pytest.raises(ValueError, match="must rise"):
         EditGrades(toys.scorer, strengths=(2.0, 1.0))
