@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sat3d.data.generated import GeneratedPictures
+from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.world import PictureBatch, WorldDataModule, WorldPictures
 from sat3d.ops.camera import Camera
 from sat3d.world import HeadWorld
@@ -41,71 +42,6 @@ class MixedPictures(Dataset[PictureBatch]):
 
     def __getitem__(self, index: int) -> PictureBatch:
         return self.__getitems__([index])
-
-
-class ShuffledLoader:
-    """Visit pictures in random order, for ever, a fraction of the visits going to a generator's pictures.
-
-    The order of an epoch depends on (seed, epoch) alone. Lightning stores ``state_dict`` in its checkpoints, so that a
-    run that was stopped within an epoch goes on with the next batch. Several processes share each epoch.
-
-    Args:
-        source: The pictures.
-        world: Numbers of the pictures to visit.
-        generated: Numbers of the generator's pictures to choose from; may be empty.
-        fraction: Chance that a visit goes to one of these.
-        batch_size: Pictures a batch.
-        seed: Of the order.
-
-    Raises:
-        ValueError: If there are not enough pictures for a batch.
-    """
-
-    def __init__(
-        self,
-        source: MixedPictures | WorldPictures,
-        world: Tensor,
-        generated: Tensor,
-        fraction: float,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        self.source, self.world, self.generated, self.fraction = source, world, generated, fraction
-        self.batch_size, self.seed, self.batches = batch_size, seed, 0
-        parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.rank = torch.distributed.get_rank() if parallel else 0
-        self.ranks = torch.distributed.get_world_size() if parallel else 1
-        if not len(self):
-            raise ValueError(f"batch_size={batch_size} is more than there are pictures to train on: {len(world)}")
-
-    def state_dict(self) -> dict[str, int]:
-        """Return how many batches have been handed out."""
-        return {"batches": self.batches}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the batches that were handed out."""
-        self.batches = int(state["batches"])
-
-    def order(self, epoch: int) -> Tensor:
-        """Return the numbers that an epoch visits."""
-        random = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        order = self.world[torch.randperm(len(self.world), generator=random)]
-        if len(self.generated):
-            swap = torch.rand(len(order), generator=random) < self.fraction
-            chosen = torch.randint(len(self.generated), (int(swap.sum()),), generator=random)
-            order[swap] = self.generated[chosen]
-        return order
-
-    def __len__(self) -> int:
-        return len(self.world) // (self.batch_size * self.ranks)
-
-    def __iter__(self) -> Iterator[PictureBatch]:
-        epoch = self.batches // len(self)
-        order = self.order(epoch)[self.rank :: self.ranks]
-        while self.batches < (epoch + 1) * len(self):
-            start = (self.batches - epoch * len(self)) * self.batch_size
-            self.batches += 1
-            yield self.source.__getitems__(order[start : start + self.batch_size].tolist())
 
 
 class ObserverDataModule(WorldDataModule):
@@ -168,14 +104,15 @@ class ObserverDataModule(WorldDataModule):
             for pictures, count in ((self.val, None), (self.test, None), (self.train, self.generated_count)):
                 self._generated(pictures, count).render()
 
-    def train_dataloader(self) -> ShuffledLoader:  # type: ignore[override]
+    def train_dataloader(self) -> ShuffledLoader:
         source: MixedPictures | WorldPictures = self.train
-        world, drawn = torch.arange(self.offset, len(self.train), self.every), torch.empty(0, dtype=torch.long)
+        world, drawn = torch.arange(self.offset, len(self.train), self.every), None
         if self.generator is not None and self.generator_fraction > 0:
             generated = self._generated(self.train, self.generated_count)
             source = MixedPictures(self.train, generated)
             drawn = len(self.train) + torch.arange(self.offset, len(generated), self.every)
-        return ShuffledLoader(source, world, drawn, self.generator_fraction, self.batch_size, self.shuffle_seed)
+        fraction = self.generator_fraction
+        return self.resumed(ShuffledLoader(source, world, self.batch_size, self.shuffle_seed, drawn, fraction))
 
     def val_dataloader(self) -> list[DataLoader[PictureBatch]]:  # type: ignore[override]
         return self._by_source(self.val)

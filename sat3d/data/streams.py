@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -90,6 +90,19 @@ class IndexLoader:
             yield self.split, self.numbers[start : start + self.batch_size] + epoch * self.epoch_size
 
 
+class Stateful(Protocol):
+    """What knows where it stands, and can be put elsewhere."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a place."""
+
+
+Loader = TypeVar("Loader", bound=Stateful)
+
+
 class ResumedStream:
     """Make a datamodule keep the place in its training stream in checkpoints.
 
@@ -97,7 +110,7 @@ class ResumedStream:
     stream anew. Stands before `LightningDataModule` among the bases.
     """
 
-    _train: IndexLoader | None = None
+    _train: Stateful | None = None
     _place: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,7 +121,7 @@ class ResumedStream:
         """Let the next training loader go on from a place."""
         self._place = state.get("train")
 
-    def resumed(self, loader: IndexLoader) -> IndexLoader:
+    def resumed(self, loader: Loader) -> Loader:
         """Return the training loader, at the place that a checkpoint told."""
         if self._place is not None:
             loader.load_state_dict(self._place)

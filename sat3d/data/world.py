@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from sat3d.data.cache import cache_root
+from sat3d.data.shuffled import ShuffledLoader
+from sat3d.data.streams import ResumedStream
 from sat3d.ops.camera import LABEL_SIZE
 from sat3d.world import HeadWorld
 from sat3d.world.heads import VERSION
@@ -237,25 +239,7 @@ def _checksum(arrays: dict[str, np.memmap], block: int) -> int:
     return value or 1
 
 
-class EpochShuffle(Sampler[int]):
-    """Visit all indices in an order that depends on (seed, epoch) alone."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.count, generator=generator).tolist())
-
-
-class WorldDataModule(LightningDataModule):
+class WorldDataModule(ResumedStream, LightningDataModule):
     """Feed pictures of the world, rendering on first use what is missing on disk.
 
     Args:
@@ -294,8 +278,8 @@ class WorldDataModule(LightningDataModule):
         for pictures in (self.val, self.test, self.train):
             pictures.render(self.render_workers)
 
-    def train_dataloader(self) -> DataLoader[PictureBatch]:
-        return self._loader(self.train, EpochShuffle(len(self.train), self.seed))
+    def train_dataloader(self) -> ShuffledLoader:
+        return self.resumed(ShuffledLoader(self.train, torch.arange(len(self.train)), self.batch_size, self.seed))
 
     def val_dataloader(self) -> DataLoader[PictureBatch]:
         return self._loader(self.val)
@@ -306,15 +290,8 @@ class WorldDataModule(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[PictureBatch]:
         return self._loader(self.test)
 
-    def _loader(self, pictures: WorldPictures, sampler: Sampler[int] | None = None) -> DataLoader[PictureBatch]:
-        return DataLoader(
-            pictures,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            drop_last=sampler is not None,
-            num_workers=self.num_workers,
-            collate_fn=_as_it_is,
-        )
+    def _loader(self, pictures: WorldPictures) -> DataLoader[PictureBatch]:
+        return DataLoader(pictures, self.batch_size, num_workers=self.num_workers, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -284,8 +284,11 @@ class GeneratorPretraining(LightningModule):
             target = self.from_attributes(features)
         return (self.generator.map(z.to(self.device))[:, 0] - target).square().mean()
 
-    def on_train_batch_end(self, *args: object) -> None:
-        decay = min(self.ema, (1 + self.global_step) / (10 + self.global_step))
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take the step, and at once the averages after it: checkpoints are saved before modules' own batch ends."""
+        super().optimizer_step(*args, **kwargs)
+        step = self.global_step + 1  # counted when this returns
+        decay = min(self.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             for average, trained in (
                 (self.average, self.generator),

@@ -3,7 +3,8 @@ from itertools import chain
 import pytest
 import torch
 
-from sat3d.data.observed import MixedPictures, PairedPictures, PartnerPictures, ShuffledLoader
+from sat3d.data.observed import MixedPictures, PairedPictures, PartnerPictures
+from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.world import WorldPictures
 from sat3d.world import HeadWorld
 
@@ -17,7 +18,9 @@ class Numbers:
 
 def loader(fraction=0.5, **options):
     settings = {"batch_size": 4, "seed": 7, **options}
-    return ShuffledLoader(Numbers(), torch.arange(1, 40, 2), torch.tensor([100, 101, 102]), fraction, **settings)
+    return ShuffledLoader(
+        Numbers(), torch.arange(1, 40, 2), generated=torch.tensor([100, 101, 102]), fraction=fraction, **settings
+    )
 
 
 def test_an_epoch_visits_each_picture_once_and_epochs_differ():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sat3d.data.world import BLOCK, EpochShuffle, WorldDataModule, WorldPictures
+from sat3d.data.shuffled import ShuffledLoader
+from sat3d.data.world import BLOCK, WorldDataModule, WorldPictures
 from sat3d.world import HeadWorld
 
 pytest.importorskip("numba")
@@ -99,13 +100,24 @@ def test_root_follows_the_environment(monkeypatch, tmp_path):
     assert tmp_path in WorldPictures(count=5).folder.parents
 
 
-def test_epochs_shuffle_purely():
-    shuffle = EpochShuffle(50, seed=1)
-    first = list(shuffle)
-    assert sorted(first) == list(range(50)) and list(shuffle) == first
-    shuffle.set_epoch(1)
-    assert list(shuffle) != first
-    assert list(EpochShuffle(50, seed=2)) != first
+def test_epochs_shuffle_purely_and_go_on_from_any_place():
+    class Numbers:
+        def __getitems__(self, indices):
+            return indices
+
+    def loader(seed=1):
+        return ShuffledLoader(Numbers(), torch.arange(50), 10, seed)
+
+    whole = loader()
+    first, second = ([number for batch in whole for number in batch] for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(50)) and first != second
+    assert [number for batch in loader(seed=2) for number in batch] != first
+    stopped, again = loader(), loader()
+    batches = iter(stopped)
+    seen = [next(batches), next(batches)]
+    again.load_state_dict(stopped.state_dict())
+    assert [number for batch in (*seen, *again) for number in batch] == first
+    assert [number for batch in again for number in batch] == second
 
 
 def test_datamodule_feeds_disjoint_sets(tmp_path):
