@@ -29,6 +29,7 @@ COMMANDS = {
     "inspect": "what a checkpoint file holds; nothing in it is executed",
     "convert": "a released checkpoint as one .safetensors file",
     "fetch": "a released network's file from a URL, to be used by name",
+    "doctor": "whether this machine is ready, and what to type where it is not",
 }
 # Verbs about files take them as bare words too: `sat3d inspect FILE` is `sat3d inspect --file FILE`.
 OPERANDS = {"inspect": ("file",), "convert": ("file", "out"), "fetch": ("name", "url"), "sweep": ("file",)}
