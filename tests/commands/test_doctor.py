@@ -105,7 +105,7 @@ def test_lines_are_aligned_and_what_is_to_be_copied_is_not_broken(monkeypatch):
     lines = report.lines("group", [Finding("name", "word " * 60, "problem", command)], io.StringIO()).splitlines()
     assert lines[-1].endswith(command)
     assert all(len(line) <= 80 for line in lines[:-1]) and len(lines) > 4
-    assert {len(line) - len(line.lstrip()) for line in lines[2:]} == {19}
+    assert {len(line) - len(line.lstrip()) for line in lines[2:]} == {report.NAMES + 4}
 
 
 def test_a_problem_ends_in_one_and_says_what_to_do_first(capsys, monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from sat3d.commands.checks.finding import Finding, counted, size
 
 MARKS = {"ok": "✓", "note": "·", "warning": "!", "problem": "✗"}
 PLAIN = {"ok": "+", "note": "-", "warning": "!", "problem": "x"}
-WIDTH, NAMES = (72, 140), 15  # fewest and most columns of a line, and those of a name
+WIDTH, NAMES = (72, 140), 17  # fewest and most columns of a line, and those of a name
 SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 Groups = Mapping[str, Sequence[Finding]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def apart(
         begin: told of each unit when it begins.
         patience: seconds without news after which a child is killed.
     """
-    left = list(units)
+    left, crashed = list(units), list[str]()
     while left:
         with _complaints() as complaints:
             command = [sys.executable, "-c", CHILD, json.dumps(left), *sys.path]
@@ -72,9 +73,11 @@ def apart(
                 child.kill()
                 child.wait()
             if left:
-                yield left[0], _death(left[0], child.returncode, complaints, patience)
+                death = _death(left[0], child.returncode, complaints, patience, crashed)
+                yield left[0], death
                 if not started:  # it is not the check's fault, and the next child would do no better
                     return
+                crashed += [left[0][1]] * (death.state == "problem")
                 del left[0]
 
 
@@ -101,11 +104,10 @@ def _messages(child: subprocess.Popen[bytes], patience: float) -> Iterator[dict[
         yield json.loads(line)
 
 
-def _death(unit: Unit, code: int, complaints: IO[bytes], patience: float) -> Finding:
-    """Say how a child ended in the middle of a check."""
+def _death(unit: Unit, code: int, complaints: IO[bytes], patience: float, crashed: Sequence[str]) -> Finding:
+    """Say how a child ended in the middle of a check, and blame a module that crashed another one before."""
     complaints.seek(0)
-    lines = complaints.read().decode(errors="replace").split("\n")
-    lines = [line.strip() for line in lines if line.strip()]
+    lines = [line.strip() for line in complaints.read().decode(errors="replace").split("\n") if line.strip()]
     last = next((line for line in lines if line.startswith("Fatal Python error")), lines[-1] if lines else "")
     if code == -signal.SIGTERM:
         how = f"no answer for {patience:g} s"
@@ -116,8 +118,14 @@ def _death(unit: Unit, code: int, complaints: IO[bytes], patience: float) -> Fin
     else:
         how = f"ended its process with code {code}" + (f": {last[:240]}" if last else "")
     check, part = unit
-    if check == "imports":
-        from sat3d.commands.checks.imports import failure
+    if check != "imports":
+        if any(line.endswith("in _missing") for line in lines):  # the import itself is tried by another check
+            return Finding(check, f"not looked at, since importing what it needs {how}", "warning")
+        return Finding(check, how, "problem", REPORT)
+    files = [Path(found[1]) for line in lines if (found := re.match(r'File "([^"]+)"', line))]
+    blamed = next((name for name in crashed if any(name in (*file.parts, file.stem) for file in files)), None)
+    if blamed:
+        return Finding(part, f"does not import because {blamed} does not", "note", facts={"because": blamed})
+    from sat3d.commands.checks.imports import failure
 
-        return failure(part, how)
-    return Finding(check, how, "problem", REPORT)
+    return failure(part, how)
