@@ -35,11 +35,11 @@ class Space:
     """Hold what is free on a filesystem.
 
     Args:
-        free: bytes that this user may still write.
+        free: bytes that this user may still write, or nothing where the system does not tell.
         files: files that may still be made, or nothing where there is no such limit.
     """
 
-    free: int
+    free: int | None
     files: int | None
 
 
@@ -52,7 +52,8 @@ def nearest(folder: Path) -> Path:
 def space(folder: Path) -> Space:
     """Measure what is free."""
     found = os.statvfs(folder)
-    return Space(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
+    free = found.f_bavail * found.f_frsize if found.f_blocks else None
+    return Space(free, found.f_favail if found.f_files else None)
 
 
 def kind(folder: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sat3d.commands.checks.filesystems import is_network, kind, lock_holds, nearest, space, try_writing
-from sat3d.commands.checks.finding import Finding, State, counted, size
+from sat3d.commands.checks.finding import Finding, State, counted, listed, size
 from sat3d.commands.checks.requirements import typed
 
 FULL, SHORT = 2e8, 5e9  # free bytes below which a run cannot leave its checkpoints, and a long one may not
@@ -73,15 +73,17 @@ def look(name: str, folder: Path, advice: str, stops: bool = False, locks: bool 
     try:
         left = space(place)
         facts |= {"free": left.free, "files": left.files}
-        if left.free < FULL or (left.files is not None and left.files < FEW):
-            what = size(left.free) if left.free < FULL else counted(left.files or 0, "file")
-            return Finding(name, f"{told}: full, {what} left", bad, f"{FREE} {typed(place)}", facts)
+        short = [size(left.free)] if left.free is not None and left.free < FULL else []
+        short += [counted(left.files, "file")] if left.files is not None and left.files < FEW else []
+        if short:
+            return Finding(name, f"{told}: full, {listed(short)} left", bad, f"{FREE} {typed(place)}", facts)
         try_writing(place)
     except OSError as error:
         return Finding(name, f"{told}: {error.strerror}", bad, advice, facts)
     system = kind(place)
     facts |= {"filesystem": system, "network": is_network(system)}
-    told += f": {size(left.free)} free{f' on {system}' if system else ''}; write, fsync and rename work"
+    told += ": space unknown" if left.free is None else f": {size(left.free)} free"
+    told += f"{f' on {system}' if system else ''}; write, fsync and rename work"
     if locks:
         try:
             facts["lock"] = lock_holds(place)
@@ -93,6 +95,6 @@ def look(name: str, folder: Path, advice: str, stops: bool = False, locks: bool 
     if stops and facts["network"]:
         told += "; on a network, and what other machines see was not tried" if locks else "; on a network"
         return Finding(name, told, "warning", advice, facts)
-    if stops and left.free < SHORT:
+    if stops and left.free is not None and left.free < SHORT:
         return Finding(name, f"{told}; little for long runs", "warning", f"{FREE} {typed(place)}", facts)
     return Finding(name, told, facts=facts)

@@ -57,15 +57,18 @@ def test_a_rename_that_fails_is_named_and_nothing_stays(tmp_path, monkeypatch):
     ],
 )
 def test_a_full_disk(tmp_path, monkeypatch, bytes_left, files_left, state, words):
-    left = SimpleNamespace(f_bavail=int(bytes_left) // 4096, f_frsize=4096, f_favail=files_left, f_files=10**7)
+    files = {"f_favail": files_left, "f_files": 10**7}
+    left = SimpleNamespace(f_bavail=int(bytes_left) // 4096, f_frsize=4096, f_blocks=10**9, **files)
     monkeypatch.setattr(os, "statvfs", lambda folder: left)
     found = look(tmp_path, stops=True)
     assert found.state == state and words in found.told
     assert (found.advice == f"df -h {tmp_path}") == (state != "ok")
 
 
-def test_a_filesystem_without_files_to_count_is_not_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "statvfs", lambda f: SimpleNamespace(f_bavail=10**9, f_frsize=4096, f_favail=0, f_files=0))
+@pytest.mark.parametrize("blocks", [0, 10**9])
+def test_a_filesystem_that_counts_neither_files_nor_blocks_is_not_full(tmp_path, monkeypatch, blocks):
+    left = SimpleNamespace(f_bavail=blocks, f_frsize=4096, f_blocks=blocks, f_favail=0, f_files=0)
+    monkeypatch.setattr(os, "statvfs", lambda folder: left)
     assert look(tmp_path, stops=True).state == "ok"
 
 
