@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -15,15 +14,26 @@ def next_numbered(experiment: Path) -> Path:
     return _make_free(experiment / str(number) for number in count(_highest(experiment) + 1))
 
 
-def take(folder: Path) -> Path:
+def newest(experiment: Path) -> Path | None:
+    """Return the newest numbered run of an experiment, if there is one."""
+    number = _highest(experiment)
+    return None if number < 0 else experiment / str(number)
+
+
+def take(folder: Path, *, again: bool = False) -> Path:
     """Make and return the folder that was asked for.
+
+    Args:
+        folder: of the run.
+        again: it may hold a run, which is gone on with.
 
     Raises:
         FileExistsError: another run is recorded there.
     """
-    if (folder / "config.yaml").exists():
+    if not again and (folder / "config.yaml").exists():
         raise FileExistsError(
-            f"--run.dir: {folder} holds a run already (config.yaml); name another folder or remove it"
+            f"--run.dir: {folder} holds a run already (config.yaml); go on with it by --run.resume true, name another "
+            "folder, or remove it"
         )
     return _make(folder, exist_ok=True)
 
@@ -36,29 +46,50 @@ def beside(checkpoint: Path, verb: str) -> Path | None:
     return _make_free(run / (verb if i == 1 else f"{verb}-{i}") for i in count(1))
 
 
+def newest_checkpoint(run: Path) -> Path | None:
+    """Return a run's newest checkpoint that is whole, if there is one; newer ones that are damaged are warned of."""
+    from sat3d.callbacks.checkpoints import newest_readable
+
+    return newest_readable(run / "checkpoints")
+
+
 def find_checkpoint(wanted: str, experiment: Path) -> str:
-    """Return the checkpoint that `--ckpt_path` means: a file, or `last` for that of the experiment's newest run.
+    """Return the checkpoint that `--ckpt_path` means: a file, or `last` for the newest whole one of the newest run.
 
     Raises:
         FileNotFoundError: there is no such file, or no run of the experiment left one.
-        ValueError: the file is truncated or no checkpoint.
+        ValueError: the file is damaged or no checkpoint.
     """
+    from sat3d.callbacks.checkpoints import is_readable
+
     if wanted in ("best", "hpc", "registry") or "://" in wanted:
         return wanted  # Lightning's own words and places
     if wanted == "last":
-        found = sorted(experiment.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-        if not found:
-            raise FileNotFoundError(
-                f"--ckpt_path last: no run under {experiment} left checkpoints/last.ckpt; give a path"
-            )
-        return str(found[-1])
-    if Path(wanted).is_file() and not zipfile.is_zipfile(wanted):
-        raise ValueError(f"--ckpt_path: {wanted} is truncated, or not a checkpoint that Lightning wrote")
+        runs = {path.parent.parent for path in experiment.glob("*/checkpoints/*.ckpt")}
+        for run in sorted(runs, key=lambda run: (run / "checkpoints").stat().st_mtime, reverse=True):
+            if found := newest_checkpoint(run):
+                return str(found)
+        raise FileNotFoundError(
+            f"--ckpt_path last: no run under {experiment} left a checkpoint that can be read; give a path"
+        )
+    if Path(wanted).is_file() and not is_readable(wanted):
+        other = newest_checkpoint(Path(wanted).parent.parent)
+        hint = f"; {other} can be read" if other else ""
+        raise ValueError(
+            f"--ckpt_path: {wanted} is truncated or damaged, or not a checkpoint that Lightning wrote{hint}"
+        )
     if not Path(wanted).exists():  # a folder is a sharded checkpoint
         raise FileNotFoundError(
             f"--ckpt_path: no file {wanted}; give a path, or `last` for the newest run of {experiment}"
         )
     return wanted
+
+
+def launched_from_outside() -> bool:
+    """Tell whether torchrun, SLURM or the like started this process as one of several."""
+    started = any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "PMI_RANK"))
+    size = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or os.environ.get("PMI_SIZE") or "1"
+    return started and int(size) > 1
 
 
 def share(folder: Path) -> None:

@@ -17,15 +17,13 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sat3d.commands import runs
 
-_CSV = Namespace(
-    class_path="lightning.pytorch.loggers.CSVLogger", init_args=Namespace(save_dir="{run}", name="", version="")
-)
-_CHECKPOINT = Namespace(
-    class_path="lightning.pytorch.callbacks.ModelCheckpoint", init_args=Namespace(dirpath=None, save_last=True)
-)
+_CSV = Namespace(class_path="sat3d.callbacks.MetricsCSV", init_args=Namespace(save_dir="{run}"))
+_ALWAYS = ("RunCheckpoints", "NonFiniteSteps")  # callbacks of every fit; a config that names them sets their options
+_WRITER = Namespace(class_path="sat3d.callbacks.AtomicCheckpointIO", init_args=Namespace())
 _EXPECTED = (  # warnings of what is meant here, or of what Lightning and torch owe each other
     "The dirpath has changed",
     "Experiment logs directory .* exists",
+    "Be aware that when using `ckpt_path`",  # callbacks of the fit that are none of the test
     ".*isinstance.treespec, LeafSpec.. is deprecated",
 )
 _FOLDERS = {"save_dir": "{run}", "dirpath": "{run}/checkpoints"}  # what a folder left out means
@@ -39,11 +37,15 @@ class RunFolder:
         root: Folder of all runs.
         name: Folder of this experiment's runs; by default the stem of the last config that holds a model.
         dir: The run folder itself, in place of the next number in root/name.
+        resume: Go on with the run in `dir`, or else with the newest in root/name, from its newest whole checkpoint;
+            where there is none, start it. So the same command line starts a run and goes on with it, as schedulers
+            that requeue jobs want it.
     """
 
     root: str = "runs"
     name: str | None = None
     dir: str | None = None
+    resume: bool = False
 
 
 class ShareConfig(SaveConfigCallback):
@@ -79,6 +81,7 @@ class SatCLI(LightningCLI):
             subclass_mode_data=True,
             save_config_callback=ShareConfig,
             seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},  # of a run that is gone on with; no other folder holds one
             parser_kwargs={"prog": "lightning", args[0]: {"usage": f"lightning {args[0]} [OPTIONS]"}},
             args=list(args),
         )
@@ -100,8 +103,24 @@ class SatCLI(LightningCLI):
         self.config = parser.parse_args(cast(list[str], args))
         settings = self.settings
         settings.run.name = settings.run.name or _experiment(settings)
-        if settings.get("ckpt_path"):
-            settings.ckpt_path = runs.find_checkpoint(settings.ckpt_path, Path(settings.run.root) / settings.run.name)
+        experiment = Path(settings.run.root) / settings.run.name
+        if settings.weights_only is None:
+            settings.weights_only = True  # a checkpoint may come from anywhere, and shall not run code
+        if settings.run.resume:
+            self._resume(experiment)
+        elif settings.get("ckpt_path"):
+            settings.ckpt_path = runs.find_checkpoint(settings.ckpt_path, experiment)
+
+    def _resume(self, experiment: Path) -> None:
+        """Point the settings to the run that is gone on with, if there is one."""
+        settings = self.settings
+        if self.config.subcommand != "fit" or settings.get("ckpt_path"):
+            raise ValueError("--run.resume: goes on with a fit, from the run's own checkpoint; leave out --ckpt_path")
+        folder = Path(settings.run.dir) if settings.run.dir else runs.newest(experiment)
+        if folder is not None:
+            settings.run.dir = str(folder)
+            found = runs.newest_checkpoint(folder)
+            settings.ckpt_path = None if found is None else str(found)
 
     def _parse_ckpt_path(self) -> None:
         """Take from a checkpoint its weights only: what the user typed is what the model is made with."""
@@ -117,9 +136,15 @@ class SatCLI(LightningCLI):
             placed.logger = [_CSV, *(logger for logger in loggers if isinstance(logger, Namespace))]
         callbacks = placed.callbacks or []
         placed.callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        saves = self.subcommand == "fit" and placed.enable_checkpointing is not False
-        if saves and not any("Checkpoint" in callback.class_path for callback in placed.callbacks):
-            placed.callbacks = [*placed.callbacks, _CHECKPOINT]
+        if self.subcommand == "fit":
+            named = {callback.class_path.rpartition(".")[2] for callback in placed.callbacks}
+            wanted = _ALWAYS if placed.enable_checkpointing is not False else _ALWAYS[1:]
+            placed.callbacks += [
+                Namespace(class_path=f"sat3d.callbacks.{name}", init_args=Namespace())
+                for name in wanted
+                if name not in named
+            ]
+            placed.plugins = _with_writer(placed.plugins)
         for part in ("logger", "callbacks"):
             placed[part] = _placed(placed[part], str(self.folder))
         self.recorded = recorded
@@ -143,14 +168,22 @@ class SatCLI(LightningCLI):
         settings, verb = self.settings, str(self.config.subcommand)
         first = getattr(rank_zero_only, "rank", 0) == 0
         if wanted := settings.run.dir or settings.trainer.default_root_dir:
-            return runs.take(Path(wanted)) if first else Path(wanted)
-        if not first:
+            return runs.take(Path(wanted), again=settings.run.resume) if first else Path(wanted)
+        if not first or runs.launched_from_outside():
             return runs.shared()
         checkpoint = settings.get("ckpt_path")
         folder = runs.beside(Path(checkpoint), verb) if checkpoint and verb != "fit" else None
         folder = folder or runs.next_numbered(Path(settings.run.root) / settings.run.name)
         runs.share(folder)
         return folder
+
+
+def _with_writer(plugins: Any) -> Any:
+    """Add our way of writing checkpoints, unless the settings bring another."""
+    listed = plugins if isinstance(plugins, list) else [plugins] if plugins is not None else []
+    if any("CheckpointIO" in str(getattr(plugin, "class_path", plugin)) for plugin in listed):
+        return plugins
+    return [*listed, _WRITER]
 
 
 def _is_news(record: logging.LogRecord) -> bool:

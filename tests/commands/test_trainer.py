@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sat3d.callbacks import AtomicCheckpointIO, NonFiniteSteps, RunCheckpoints
 from sat3d.cli import main
 from sat3d.commands.configs import experiments_folder, resolve_configs
 from sat3d.commands.trainer import SatCLI
 
+BORING_CLASS = "lightning.pytorch.demos.boring_classes.BoringModel"
 BORING = """
 model: {class_path: lightning.pytorch.demos.boring_classes.BoringModel}
 data: {class_path: lightning.pytorch.demos.boring_classes.BoringDataModule}
@@ -161,3 +164,53 @@ def test_processes_that_lightning_starts_share_one_run_folder(workplace):
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=200)
     assert [path.name for path in Path("runs/boring").iterdir()] == ["0"]
     assert Path("runs/boring/0/checkpoints/last.ckpt").is_file()
+
+
+class Logged(BoringModel):
+    def training_step(self, batch, batch_idx):
+        out = super().training_step(batch, batch_idx)
+        self.log("train/loss", out["loss"])
+        return out
+
+
+def test_the_same_command_starts_a_run_and_goes_on_with_it(workplace, capsys):
+    # Stopped at the ends of epochs: within one, these loaders do not know where they stand.
+    logged = ["--trainer.log_every_n_steps=1", "--trainer.limit_train_batches=2"]
+    (workplace / "boring.yaml").write_text(BORING.replace(BORING_CLASS, f"{__name__}.Logged"))
+    main(["fit", "--config", "boring.yaml", *logged, "--trainer.max_steps=6"])
+    again = ["fit", "--config", "boring.yaml", *logged, "--run.resume=true", "--run.name=again"]
+    for steps in (2, 4, 6, 6):  # the last one has nothing left to do
+        main([*again, f"--trainer.max_steps={steps}"])
+    assert [path.name for path in Path("runs/again").iterdir()] == ["0"]
+    assert torch.equal(*(weights(f"runs/{run}/0/checkpoints/last.ckpt") for run in ("boring", "again")))
+    one, other = (Path("runs", run, "0", "metrics.csv").read_text() for run in ("boring", "again"))
+    assert [row for row in other.splitlines() if row] == [row for row in one.splitlines() if row]
+    assert yaml.safe_load(Path("runs/again/0/config.yaml").read_text())["trainer"]["max_steps"] == 6
+
+
+def test_going_on_is_for_fits_and_finds_its_own_checkpoint(workplace):
+    for args in (["fit", "--ckpt_path=last"], ["test"]):
+        with pytest.raises(ValueError, match=r"--run\.resume: goes on with a fit"):
+            main([*args, "--config", "boring.yaml", "--run.resume=true"])
+
+
+def test_callbacks_of_every_fit_take_their_options_from_a_config(workplace):
+    args = ["fit", "--config", "boring.yaml", "--trainer.callbacks+=sat3d.callbacks.NonFiniteSteps"]
+    cli = SatCLI.open([*args, "--trainer.callbacks.action=skip", "--trainer.callbacks+=sat3d.callbacks.RunCheckpoints"])
+    (finite,) = (c for c in cli.trainer.callbacks if isinstance(c, NonFiniteSteps))
+    assert finite.action == "skip"
+    assert len([c for c in cli.trainer.callbacks if isinstance(c, RunCheckpoints)]) == 1
+    assert isinstance(cli.trainer.strategy.checkpoint_io, AtomicCheckpointIO)
+    recorded = yaml.safe_load(Path("runs/boring/0/config.yaml").read_text())["trainer"]
+    assert [c["class_path"] for c in recorded["callbacks"]] == [
+        "sat3d.callbacks.NonFiniteSteps", "sat3d.callbacks.RunCheckpoints"
+    ] and recorded["plugins"] is None  # fmt: skip
+
+
+def test_processes_of_an_outer_launcher_must_be_told_the_folder(workplace, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("SAT3D_RUN_FOLDER", raising=False)
+    with pytest.raises(ValueError, match="under torchrun or SLURM name the run folder"):
+        main(["fit", "--config", "boring.yaml"])
+    assert not Path("runs").exists()
