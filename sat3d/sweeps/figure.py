@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sat3d.visualization import replacing
+from sat3d.replacing import replacing
 
 
 class _Axis:
@@ -40,15 +40,15 @@ class _Axis:
             return [(self.place(name), name) for name in self.names]
         from matplotlib.ticker import MaxNLocator
 
-        if self.log and self.high - self.low > 0.5:
+        limits = [10**x if self.log else x for x in (self.low, self.high)]
+        found: list[float] = []
+        if self.log:
             decades = range(math.floor(self.low), math.ceil(self.high) + 1)
             steps = (1,) if self.high - self.low > 3 else (1, 2, 5)
             found = [step * 10.0**decade for decade in decades for step in steps]
-        else:
-            limits = [10**x if self.log else x for x in (self.low, self.high)]
+        if sum(limits[0] <= value <= limits[1] for value in found) < 3:
             found = [float(value) for value in MaxNLocator(5).tick_values(*limits)]
-        places = [(self.place(value), f"{value:.4g}") for value in found if value > 0 or not self.log]
-        return [(place, text) for place, text in places if 0 <= place <= 1]
+        return [(self.place(value), f"{value:.4g}") for value in found if limits[0] <= value <= limits[1]]
 
     def _scaled(self, value: float) -> float:
         return math.log10(value) if self.log else float(value)

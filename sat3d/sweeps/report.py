@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from sat3d.replacing import replacing
 from sat3d.sweeps.study import SweepStudy
-from sat3d.visualization import replacing
 
 _STATES = {
     TrialState.COMPLETE: "finished",

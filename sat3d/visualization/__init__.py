@@ -1,7 +1,8 @@
 """What turns tensors into files that people look at: grids, clips, depth in colours."""
 
+from sat3d.replacing import replacing
 from sat3d.visualization.edits import edit_clip, edit_grid, strip_grid
-from sat3d.visualization.files import replacing, to_uint8, write_clip, write_picture
+from sat3d.visualization.files import to_uint8, write_clip, write_picture
 from sat3d.visualization.grids import difference, picture_grid, resized
 from sat3d.visualization.heatmaps import heat_map
 from sat3d.visualization.views import Look, colour_depth, frames_beside, look, views

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +10,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from sat3d.replacing import replacing
+
 
 def to_uint8(images: Float[Tensor, "*b 3 h w"]) -> UInt8[np.ndarray, "*b h w 3"]:
     """Turn pictures in [-1, 1] into bytes, channels last."""
     scaled = images.detach().float().clamp(-1, 1).add(1).mul(127.5).round()
     return scaled.byte().movedim(-3, -1).cpu().numpy()  # type: ignore[no-any-return]
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, with its suffix, that takes its place when all went well.
-
-    Raises:
-        OSError: if the folder cannot be written.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> Path:
