@@ -1,5 +1,7 @@
 """`sweep`: the settings of a config searched by a file in W&B's format, without an account."""
 
+import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,7 +13,18 @@ from sat3d.commands.runs import next_numbered
 ROOT = Path("runs/sweeps")
 
 
-def main(file: str, trials: int | None = None, jobs: int = 1, seed: int = 0, out: str | None = None) -> None:
+Plain = None | bool | int | float | str | list | dict  # type: ignore[type-arg]
+"""A setting as YAML has it. (jsonargparse would make an object of an `Any` with a class path.)"""
+
+
+def main(
+    file: str,
+    trials: int | None = None,
+    jobs: int = 1,
+    seed: int = 0,
+    options: dict[str, Plain] = {},  # noqa: B006 - never changed
+    out: str | None = None,
+) -> None:
     """Search settings by a W&B sweep's file: the trials that its agents would run, chosen here by Optuna.
 
     Each trial is the file's own command line in a process and run folder of its own; what the run writes to its
@@ -19,7 +32,7 @@ def main(file: str, trials: int | None = None, jobs: int = 1, seed: int = 0, out
     --out goes on with a sweep, after Ctrl-C, a crash, or with more --trials. Writes study.db, trials.csv, trials.png,
     and best.yaml, which stacks behind the experiment.
 
-    The same file on W&B: wandb sweep FILE, then wandb agent with what that prints.
+    The same file on W&B: wandb sweep FILE, and then the command that it prints. More in docs/sweeps.md.
 
     Args:
         file: Sweep in W&B's format; a bare word as well. Those that come with the package lie in experiments/sweeps.
@@ -27,6 +40,7 @@ def main(file: str, trials: int | None = None, jobs: int = 1, seed: int = 0, out
             grid, or 20.
         jobs: Trials at a time; they share the cores.
         seed: Of the points that are drawn.
+        options: Settings of all trials, by dotted name, behind those of the file: shorter trainings, say.
         out: Folder of the sweep; of one that is there to go on with it. runs/sweeps/NAME/NUMBER if not given.
     """
     for name, value in {"trials": trials, "jobs": jobs}.items():
@@ -41,7 +55,7 @@ def main(file: str, trials: int | None = None, jobs: int = 1, seed: int = 0, out
     from sat3d.sweeps.study import pruner_of
 
     path = find_config(file)
-    sweep = read_sweep(path)
+    sweep = read_sweep(path).with_options(options)
     space = space_of(sweep.parameters)
     pruner_of(sweep.early_terminate)
     if sweep.method == "grid":
@@ -71,8 +85,9 @@ def main(file: str, trials: int | None = None, jobs: int = 1, seed: int = 0, out
         try:
             runner.run(count)
         except KeyboardInterrupt:
-            again = f"sat3d sweep {file} --trials {count} --jobs {jobs} --seed {seed} --out {folder}"
-            print(f"\nstopped; the trials that ran are run again by\n  {again}", file=sys.stderr)
+            again = ["sat3d", "sweep", file, f"--trials={count}", f"--jobs={jobs}", f"--seed={seed}", f"--out={folder}"]
+            again += [f"--options={json.dumps(options)}"] if options else []
+            print(f"\nstopped; to go on, with the trials that ran anew:\n  {shlex.join(again)}", file=sys.stderr)
             sys.exit(130)
         report()
         print(summary(study, folder, rows_of(study, runner.place)))

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ class Sweep:
         parameters: by name, W&B's description of each.
         early_terminate: W&B's description of when a trial is hopeless.
         run_cap: trials, at most.
-        content: the file as it was read.
+        content: what tells one sweep from another: the file as it was read.
     """
 
     program: str
@@ -49,6 +49,18 @@ class Sweep:
     early_terminate: Mapping[str, Any] | None
     run_cap: int | None
     content: Mapping[str, Any]
+
+    def with_options(self, options: Values) -> Sweep:
+        """Return the sweep with settings for all of its trials, by dotted name, behind those of its command.
+
+        Raises:
+            ValueError: for a setting that is searched.
+        """
+        if twice := sorted(options.keys() & self.parameters.keys()):
+            raise ValueError(f"--options: {', '.join(twice)} is among the parameters of the sweep")
+        words = (f"--{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in options.items())
+        content = {**self.content, "options": dict(options)} if options else self.content
+        return replace(self, command=(*self.command, *words), content=content)
 
     def command_line(self, values: Values) -> list[str]:
         """Return the words that W&B's agent would run for a trial with these values."""

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from sat3d.sweeps.study import SweepStudy
 from sat3d.sweeps.trial import TrialProcess, end_orphan, metrics_in, read_metric
 
-POLL_S = 0.3
+POLL_S = 0.5
 TRIALS = "trials"
 
 
@@ -29,16 +29,24 @@ class _Trial:
     def __init__(self, handle: optuna.Trial, process: TrialProcess, metric: str) -> None:
         self.handle, self.process, self.metric = handle, process, metric
         self.values: list[float] = []
+        self._seen: tuple[int, int] | None = None
 
     def news(self) -> bool:
-        """Report what the run has logged since; tell whether there was anything."""
-        values = read_metric(self.process.folder / "metrics.csv", self.metric)
-        fresh = values[len(self.values) :]
-        for value in fresh:
+        """Report what the run has logged since; tell whether it is hopeless.
+
+        The pruner is asked after every value, also of a run that has ended: from the answers it remembers what others
+        are held against.
+        """
+        path = self.process.folder / "metrics.csv"
+        if not path.is_file() or (now := (path.stat().st_mtime_ns, path.stat().st_size)) == self._seen:
+            return False
+        self._seen, hopeless = now, False
+        for value in read_metric(path, self.metric)[len(self.values) :]:
             self.values.append(value)
-            if math.isfinite(value):
+            if math.isfinite(value) and not hopeless:
                 self.handle.report(value, step=len(self.values))
-        return bool(fresh)
+                hopeless = self.handle.should_prune()
+        return hopeless
 
 
 class Runner:
@@ -54,6 +62,7 @@ class Runner:
     def __init__(self, study: SweepStudy, folder: Path, jobs: int, after_each: Callable[[], None]) -> None:
         self.study, self.folder, self.jobs, self.after_each = study, folder, jobs, after_each
         self.running: list[_Trial] = []
+        self.done = study.done  # asking the study at every look would read its file each time
 
     def run(self, count: int) -> None:
         """Go on until `count` trials have ended.
@@ -66,14 +75,14 @@ class Runner:
                 tqdm.write(f"trial {begun.number}: its process outlived the sweep, and was ended")
         with _terminated_as_interrupted(), self._bar(count) as bar:
             try:
-                while self.study.done < count:
+                while self.done < count:
                     self._start(count)
                     if not self.running:
                         break  # the grid is at its end
                     time.sleep(POLL_S)
                     for trial in list(self.running):
-                        self._follow(trial)
-                        self._show(bar)
+                        if self._follow(trial):
+                            self._show(bar)
             except BaseException:
                 self._end_all()
                 raise
@@ -83,7 +92,7 @@ class Runner:
         return self.folder / TRIALS / str(number)
 
     def _start(self, count: int) -> None:
-        while len(self.running) < self.jobs and self.study.done + len(self.running) < count:
+        while len(self.running) < self.jobs and self.done + len(self.running) < count:
             handle = self.study.ask()
             if handle is None:
                 return
@@ -93,12 +102,14 @@ class Runner:
             process = TrialProcess([*words, f"--run.dir={folder}"], folder, threads)
             self.running.append(_Trial(handle, process, self.study.sweep.metric))
 
-    def _follow(self, trial: _Trial) -> None:
+    def _follow(self, trial: _Trial) -> bool:
+        """Look at a trial; tell whether it has ended."""
         code = trial.process.poll()  # before the file is read: what it wrote last is then there
-        if trial.news() and not trial.process.was_stopped and code is None and trial.handle.should_prune():
+        if trial.news() and code is None:
             trial.process.stop()
         if code is not None:
             self._finish(trial, code)
+        return code is not None
 
     def _finish(self, trial: _Trial, code: int) -> None:
         self.running.remove(trial)
@@ -117,6 +128,7 @@ class Runner:
             else:
                 known = ", ".join(metrics_in(trial.process.folder / "metrics.csv")) or "nothing"
                 tqdm.write(f"trial {number} failed: it logged no {metric}, the metric of the sweep, but {known}")
+        self.done += 1
         self.after_each()
 
     def _end_all(self) -> None:
@@ -134,14 +146,12 @@ class Runner:
         self.after_each()
 
     def _bar(self, count: int) -> tqdm[Any]:
-        return tqdm(total=count, initial=min(self.study.done, count), desc="Trials", unit="trial")
+        return tqdm(total=count, initial=min(self.done, count), desc="Trials", unit="trial")
 
     def _show(self, bar: tqdm[Any]) -> None:
-        best = self.study.best
-        told = "" if best is None else f"best {best.value:.4g} (trial {best.number})"
-        if bar.n != self.study.done or bar.postfix != told:
-            bar.n = self.study.done
-            bar.set_postfix_str(told)
+        if best := self.study.best:
+            bar.set_postfix_str(f"best {best.value:.4g} (trial {best.number})", refresh=False)
+        bar.update(self.done - bar.n)
 
 
 @contextmanager
