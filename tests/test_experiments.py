@@ -7,9 +7,12 @@ import yaml
 
 from sat3d.cli import main
 from sat3d.commands.configs import find_config, known_configs
+from sat3d.sweeps.plan import read_sweep
+from sat3d.sweeps.space import space_of
 
-PARTS = ("experiments/trainer/", "experiments/logger/", "experiments/compare/")
+PARTS = ("experiments/trainer/", "experiments/logger/", "experiments/compare/", "experiments/sweeps/")
 COMPLETE = [name for name in known_configs() if not name.startswith(PARTS)]
+SWEPT = [name for name in known_configs() if name.startswith("experiments/sweeps/")]
 COMPARED = [name for name in known_configs() if name.startswith("experiments/compare/")]
 
 
@@ -55,3 +58,27 @@ def test_comparisons_are_read_by_their_verb(name, tmp_path, monkeypatch, capsys)
         main(["compare", "--config", str(find_config(name)), "--print_config"])
     assert exit_.value.code == 0
     assert yaml.safe_load(capsys.readouterr().out)["methods"]
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_every_parameter_of_a_sweep_is_a_setting_of_its_experiment(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    sweep = read_sweep(find_config(name))
+    space = space_of(sweep.parameters)
+    for end in ("low", "high"):
+        draws = {
+            p.name: p.grid[0 if end == "low" else -1] if p.grid else getattr(p.distribution, end)
+            for p in space.parameters
+        }
+        words = sweep.command_line(space.values(draws))
+        program, verb, *rest = words[words.index("lightning") :]
+        with pytest.raises(SystemExit) as exit_:
+            main([verb, *rest, "--print_config"])
+        assert exit_.value.code == 0 and sweep.program == program
+        read = yaml.safe_load(capsys.readouterr().out)
+        for place, wanted in {**space.searched(draws), **{".".join(k): v for k, v in space.constants.items()}}.items():
+            value = read
+            for key in place.split("."):
+                value = value[key]
+            assert value == wanted, place
+    assert sweep.metric.startswith("val/")  # the labeller's, never the judge's
