@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 LOG, PID = "trial.log", "trial.pid"
 GRACE_S = 60.0
@@ -55,6 +56,9 @@ class TrialProcess:
         words: the command.
         folder: of the run.
         threads: that torch may take.
+
+    Raises:
+        FileNotFoundError: there is no such program.
     """
 
     def __init__(self, words: Sequence[str], folder: Path, threads: int) -> None:
@@ -64,14 +68,11 @@ class TrialProcess:
         with (folder / LOG).open("w") as log:
             log.write(" ".join(words) + "\n")
             log.flush()
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_environment(threads),
-                start_new_session=True,
-            )
+            pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            try:
+                self._process = subprocess.Popen(words, env=_environment(threads), start_new_session=True, **pipes)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f"command: there is no program {words[0]!r}") from error
         (folder / PID).write_text(str(self._process.pid))
 
     @property
