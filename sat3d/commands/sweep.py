@@ -12,7 +12,6 @@ from sat3d.commands.runs import next_numbered
 
 ROOT = Path("runs/sweeps")
 
-
 Plain = None | bool | int | float | str | list | dict  # type: ignore[type-arg]
 """A setting as YAML has it. (jsonargparse would make an object of an `Any` with a class path.)"""
 
@@ -54,14 +53,12 @@ def main(
     from sat3d.sweeps.space import space_of
     from sat3d.sweeps.study import pruner_of
 
-    path = find_config(file)
+    path = _found(file)
     sweep = read_sweep(path).with_options(options)
     space = space_of(sweep.parameters)
-    pruner_of(sweep.early_terminate)
-    if sweep.method == "grid":
-        count = trials or sweep.run_cap or sum(1 for _ in space.grid())
-    else:
-        count = trials or sweep.run_cap or 20
+    pruner_of(sweep.early_terminate)  # what it does not know is told before anything is made
+    points = sum(1 for _ in space.grid()) if sweep.method == "grid" else None
+    count = min(trials or sweep.run_cap or points or 20, points or sys.maxsize)
     folder = _folder(out, path)
     _same_sweep(folder, sweep.content)
 
@@ -91,6 +88,13 @@ def main(
             sys.exit(130)
         report()
         print(summary(study, folder, rows_of(study, runner.place)))
+
+
+def _found(file: str) -> Path:
+    try:
+        return find_config(file)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(str(error).replace("--config", "--file")) from error
 
 
 def _folder(out: str | None, path: Path) -> Path:

@@ -184,6 +184,8 @@ def test_folders_that_are_no_sweep_of_this_file_are_left_alone(place, tmp_path):
         main(["sweep", "sweep.yaml", "--out=full"])
     with pytest.raises(ValueError, match="--trials=0 must be at least 1"):
         main(["sweep", "sweep.yaml", "--trials=0"])
+    with pytest.raises(FileNotFoundError, match=r"--file: no file styleae_lamda\.yaml.*sweeps/styleae_lambda\.yaml"):
+        main(["sweep", "styleae_lamda.yaml"])
     Path("hold").touch()
     parent = subprocess.Popen([*SCRIPT, "--out=out"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
