@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NEEDS = ("torch", "lightning.pytorch")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-SIZES = {"cpu": (4, 64, 32), "gpu": (8, 256, 128)}  # of the timed convolution: pictures, channels, pixels a side
+SIZES = {"cpu": (4, 64, 16), "gpu": (8, 256, 128)}  # of the timed convolution: pictures, channels, pixels a side
 ROUNDS, LONGEST = 7, 0.8  # at most so many measurements, and for so many seconds
 PAYS, LOSES = 1.15, 0.87  # speeds of bfloat16 over float32 beyond which the difference is worth words
 
