@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,7 +12,14 @@ from sat3d.ops.camera import Camera
 
 
 class _Batch:
-    """Move every tensor and camera of a batch at once, and cut it."""
+    """Move what is computed with to a device, and cut all of a batch at once.
+
+    Attributes:
+        numbers_stay: whether numbers of codes remain on the CPU. Who remembers things by them reads them in every
+            step, for which a GPU would have to finish all its work first.
+    """
+
+    numbers_stay: ClassVar[bool] = False
 
     def _map(self, function: Any) -> Self:
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
@@ -20,10 +27,17 @@ class _Batch:
 
     def to(self, device: torch.device | str) -> Self:
         """Return the batch on `device`."""
-        return self._map(lambda value: value.to(device))
+        return self._map(lambda value: value if self._stays(value) else value.to(device))
+
+    def _stays(self, value: Tensor | Camera) -> bool:
+        return self.numbers_stay and isinstance(value, Tensor) and value.dtype == torch.long
 
     def __getitem__(self, index: slice | Tensor) -> Self:
-        return self._map(lambda value: value[index])
+        def cut(value: Any) -> Any:
+            here = index.to(value.device) if isinstance(index, Tensor) and isinstance(value, Tensor) else index
+            return value[here]
+
+        return self._map(cut)
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,8 @@ class LatentBatch(_Batch):
         camera: one camera per code; `None` where the generator is 2-D, or there is none.
     """
 
+    numbers_stay = True
+
     index: Tensor
     codes: Tensor
     labels: Tensor
@@ -85,6 +101,8 @@ class PairBatch(_Batch):
         camera: one camera per pair, shared by source, reference and edit; `None` where the generator is 2-D.
         u: one number in [0, 1) per pair, (B,) float64, which a method turns into its target set.
     """
+
+    numbers_stay = True
 
     source_index: Tensor
     reference_index: Tensor

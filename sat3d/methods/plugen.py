@@ -65,12 +65,18 @@ class NICE(nn.Module):
             z = coupling(z, -1.0)
         return z
 
-    def log_prob(self, w: Float[Tensor, "b d"], labels: Float[Tensor, "b k"], sigma: float) -> Float[Tensor, " b"]:
+    def log_prob(
+        self, w: Float[Tensor, "b d"], labels: Float[Tensor, "b k"], sigma: Float[Tensor, ""] | float
+    ) -> Float[Tensor, " b"]:
         """Return Σ log N(c_i; a_i, σ²) + log N(s; 0, I) + log |det ∂z/∂w| in nats (PluGeN)."""
         z, k = self.encode(w), labels.shape[1]
         c = (z[:, :k] - labels) / sigma
         squares = c.square().sum(1) + z[:, k:].square().sum(1)
-        return -0.5 * (squares + w.shape[1] * math.log(2 * math.pi)) - k * math.log(sigma) + self.log_scale.sum()
+        return (
+            -0.5 * (squares + w.shape[1] * math.log(2 * math.pi))
+            - k * torch.as_tensor(sigma, dtype=w.dtype, device=w.device).log()
+            + self.log_scale.sum()
+        )
 
 
 class PluGeNEditor(LeadingCoordinateEditor):
@@ -183,7 +189,7 @@ class PluGeN(LabelledMethod):
 
     def losses(self, batch: LatentBatch, noise: CodeStream) -> dict[str, Tensor]:
         """Return the negative log likelihood, nats."""
-        return {"nll": -self.flow.log_prob(batch.codes, batch.labels, float(self.sigma)).mean()}
+        return {"nll": -self.flow.log_prob(batch.codes, batch.labels, self.sigma).mean()}
 
     def read_labels(self, codes: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
         """Return c."""

@@ -58,7 +58,7 @@ class TopRows(Metric):
         if len(values) == 0:
             return
         values = values.T.double().nan_to_num(-torch.inf, torch.inf, -torch.inf)
-        rows = torch.stack([values, index.double().expand(len(values), -1)])
+        rows = torch.stack([values, index.to(values.device).double().expand(len(values), -1)])
         width = max(rows.shape[-1], self.ranking.shape[-1])
         keep = self.ranking.shape[-1]
         self.ranking = highest(torch.stack([_padded(rows, width), _padded(self.ranking, width)]))[..., :keep]

@@ -21,9 +21,8 @@ from sat3d.perception.regions import Regions
 from sat3d.perception.scorers import load_scorer
 
 
-def neighbours(codes: CodeBatch) -> PairBatch:
-    """Pair each code with the next of its batch as reference, both seen by the first's camera."""
-    reference = codes[torch.arange(len(codes), device=codes.index.device).roll(-1)]
+def paired(codes: CodeBatch, reference: CodeBatch) -> PairBatch:
+    """Pair codes with references, both seen by the first's camera."""
     none = torch.full_like(codes.index, -1)
     return PairBatch(
         source_index=codes.index,
@@ -126,11 +125,11 @@ class GradedTransfers(StreamedPictures):
 
     def validation_step(self, batch: CodeBatch, batch_idx: int) -> None:
         """Grade transfers between held-out codes."""
-        self._grade(batch)
+        self._grade(batch, "val")
 
     def test_step(self, batch: CodeBatch, batch_idx: int) -> None:
         """Grade transfers between held-out codes."""
-        self._grade(batch)
+        self._grade(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
         """Log locality, and gain and drift as the labeller sees them."""
@@ -141,8 +140,8 @@ class GradedTransfers(StreamedPictures):
         self._report("test")
 
     def predict_step(self, batch: CodeBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Return for each attribute a picture of every code with it taken over from the next code of the batch."""
-        picture, parts = picture_of(self.generator, self.editor()), self._split(neighbours(batch))
+        """Return for each attribute a picture of every code with it taken over from the next code of the stream."""
+        picture, parts = picture_of(self.generator, self.editor()), self._split(self._pairs(batch, "test"))
         return {name: torch.cat([picture(pairs, name, 1.0) for pairs in parts]) for name in self.attributes}
 
     def _start(self, role: str) -> None:
@@ -159,10 +158,14 @@ class GradedTransfers(StreamedPictures):
         numbers = {a: torch.tensor([self.classes.index(m) for m in names]) for a, names in editor.members.items()}
         self.grades = TransferGrades(self.generator, self.regions, numbers, grader)
 
-    def _grade(self, batch: CodeBatch) -> None:
+    def _pairs(self, batch: CodeBatch, split: str) -> PairBatch:
+        """Pair codes with those after them in the stream, whatever batch and process these are in."""
+        return paired(batch, self._data().codes(split, (batch.index + 1).tolist(), self.device))
+
+    def _grade(self, batch: CodeBatch, split: str) -> None:
         if self.grades is not None:
             with torch.autocast(self.device.type, enabled=False):
-                for pairs in self._split(neighbours(batch)):
+                for pairs in self._split(self._pairs(batch, split)):
                     self.grades.update(pairs, self.editor())
 
     def _report(self, stage: str) -> None:

@@ -30,6 +30,7 @@ class MaskMatrix(nn.Module):
     """
 
     participates: Tensor
+    places: Tensor
     allowed: Tensor
 
     def __init__(
@@ -50,6 +51,8 @@ class MaskMatrix(nn.Module):
         start = torch.randn(self.num_rows, columns, generator=torch.Generator().manual_seed(seed))
         self.logits = nn.Parameter(start * init_std)
         self.register_buffer("participates", participates.clone())
+        # As numbers: a GPU would have to tell the host in every step how many places a boolean mask has.
+        self.register_buffer("places", participates.nonzero()[:, 0], persistent=False)
         self.register_buffer("allowed", torch.ones(num_attributes, columns, dtype=torch.bool))
 
     @property
@@ -76,9 +79,7 @@ class MaskMatrix(nn.Module):
     def forward(self) -> Float[Tensor, "a c"]:
         """Return the control probability of each attribute and channel, (A, C)."""
         rows = self._rows()[: self.num_attributes]
-        full = rows.new_zeros(self.num_attributes, len(self.participates))
-        full[:, self.participates] = rows
-        return full
+        return rows.new_zeros(self.num_attributes, len(self.participates)).index_copy(1, self.places, rows)
 
     def entropy(self) -> Float[Tensor, ""]:
         """L_prob: mean over channels of H(P[:, c]) / log R, in [0, 1]; for sigmoid masks of H(P[a, c]) / log 2."""
