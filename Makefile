@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type editors compare bench bench-generators bench-jacobian bench-discovery bench-stylespace
+.PHONY: help setup demo test lint type editors compare bench bench-generators bench-jacobian bench-discovery bench-stylespace bench-training
 
 VENV := .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -37,7 +37,7 @@ compare: setup ## compare all methods on the embedded world; QUICK=true for one 
 	sat3d compare --config $(COMPARISON) $(if $(QUICK),--quick true --out runs/compare/quick)
 
 bench: setup ## run every script of benchmarks/ but the studies, which take hours
-	@for script in $(filter-out benchmarks/stylespace% benchmarks/labelled%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done
+	@for script in $(filter-out benchmarks/stylespace% benchmarks/labelled% benchmarks/kills%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done
 
 DEVICE ?= cpu
 bench-generators: setup ## seconds and memory of large generators against the plain way (DEVICE=cuda for a GPU)
@@ -48,6 +48,10 @@ bench-jacobian: setup ## seconds, memory and errors of gradient maps against a l
 
 bench-discovery: setup ## StyleSpace's discovery from nothing to figures: one process, two, and a large StyleGAN2
 	python benchmarks/discovery.py --out docs/benchmarks/discovery-cpu.json
+
+bench-training: setup ## samples a second and time to the first step of every trainer; DDP against independent runs
+	python benchmarks/training.py --out docs/benchmarks/training-cpu.json
+	python benchmarks/training.py --study scaling --out docs/benchmarks/scaling-cpu.json
 
 bench-stylespace: setup ## what StyleSpace's discovery is worth: DCI, true channels, Attribute Dependency (hours)
 	for study in truth dependency dci; do python benchmarks/stylespace.py --study $$study; done

@@ -104,8 +104,8 @@ def _free_port() -> int:
 def lives(words: list[str], folder: Path, kills: int, seconds: float, processes: int = 1, seed: int = 0) -> dict:
     """Start a run and kill it at random moments, again and again; then let it come to its end.
 
-    A fifth of the lives end at any moment of their first `seconds`, the others at any of the `seconds` after their first
-    checkpoint, so that the run gets on. Checkpoints that cannot be read are counted after every kill.
+    A fifth of the lives end at any moment of their first `seconds`, the others at any of the `seconds` after their
+    first checkpoint, so that the run gets on. Checkpoints that cannot be read are counted after every kill.
     """
     draw, done, unreadable, steps = random.Random(seed), 0, 0, []
     last = folder / "run" / "checkpoints" / "last.ckpt"
@@ -125,7 +125,8 @@ def lives(words: list[str], folder: Path, kills: int, seconds: float, processes:
 def end_of(run: Path) -> dict:
     """Return what a run's last checkpoint holds that must not depend on kills."""
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    return {part: checkpoint[part] for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")}
+    parts = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "editor")
+    return {part: checkpoint[part] for part in parts if part in checkpoint}
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
@@ -195,7 +196,7 @@ if __name__ == "__main__":
     import sat3d.callbacks
     import sat3d.commands.trainer
     import sat3d.data
-    import sat3d.methods
+    import sat3d.methods  # noqa: F401
     from sat3d.generators import load_generator  # memoised, so that the forks need not read it
 
     load_generator("toyfaces64")

@@ -122,8 +122,7 @@ class LabelledLatentDataModule(ResumedStream, LightningDataModule):
         numbers = self._asked(index)
         assert self._values is not None
         codes = torch.from_numpy(self._codes[numbers.numpy()])
-        labels = self.coder.scale(self._values[numbers])
-        return LatentBatch(numbers, codes, labels, self.source.camera(numbers)).to(device)
+        return LatentBatch(numbers, codes, self._labels[numbers], self.source.camera(numbers)).to(device)
 
     def _asked(self, index: Sequence[int] | Tensor) -> Tensor:
         if self._values is None:
@@ -154,6 +153,7 @@ class LabelledLatentDataModule(ResumedStream, LightningDataModule):
             self._values, self._codes = self.coder.values(self.source.values), self.source.codes
             part = self.rows["train"]
             self.coder.fit(self._values[part.start : part.stop])
+            self._labels = self.coder.scale(self._values)  # once: steps on codes alone last milliseconds
 
     def _prepare(self) -> None:
         split_rows(len(self.source), *self._parts)  # what does not fit is told before hours are spent on labels

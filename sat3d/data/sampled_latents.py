@@ -21,6 +21,7 @@ from sat3d.data.codes import StyleCodeDataModule
 from sat3d.data.latent_sources import LatentSource, Space, code_width
 from sat3d.data.rows import RowStore
 from sat3d.data.schema import Schema
+from sat3d.generators import CodeStream
 from sat3d.ops.camera import Camera
 from sat3d.perception import Scorer
 from sat3d.perception.scorers import check_choice, training_scorer
@@ -85,6 +86,8 @@ class SampledLatents(LatentSource):
         )
         self.count, self.space, self.render_batch, self.root = count, space, render_batch, root
         self._prepared = False
+        self._sampler: CodeStream | None = None
+        self._cameras: Camera | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -170,4 +173,16 @@ class SampledLatents(LatentSource):
 
     def camera(self, index: Int[Tensor, " b"]) -> Camera | None:
         """Return the cameras that the codes were looked at from; `None` for a 2-D generator."""
-        return self.stream.stream("train").camera(index)
+        if self._sampler is None:
+            self._sampler = self.stream.stream("train")
+        if self._sampler.cameras is None:
+            return None
+        if self._cameras is None:  # drawn at first use: a generator of random numbers is made for each of them
+            none = torch.full((self.count,), torch.nan)
+            self._cameras = Camera(none[:, None, None].repeat(1, 4, 4), none[:, None, None].repeat(1, 3, 3))
+        new = index[self._cameras.cam2world[index, 0, 0].isnan()]
+        if len(new):
+            drawn = self._sampler.camera(new)
+            assert drawn is not None
+            self._cameras.cam2world[new], self._cameras.intrinsics[new] = drawn.cam2world, drawn.intrinsics
+        return self._cameras[index]

@@ -38,7 +38,7 @@ def methods(toys, cache) -> dict:
         ),
         "styleae": (*made("StyleAE", "labelled", generator=net, hidden=[8]), {"max_epochs": 2}),
         "plugen": (*made("PluGeN", "labelled", hidden=8), {"max_epochs": 2}),
-        "styleflow": (*made("StyleFlow", "labelled", hidden=[8], regressor=[8], tolerance=1e-3), {"max_epochs": 2}),
+        "styleflow": (*made("StyleFlow", "labelled", hidden=[8], regressor=[8], tolerance=1e-6), {"max_epochs": 2}),
         "stylespace": (
             *made("StyleSpaceDiscovery", generator=net, regions={"parser": toys.parser}, grid=8, pictures=6,
                   scored=20, positives=4, strengths=[5.0], render_batch=4, **taught, **GRADED),

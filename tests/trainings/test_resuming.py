@@ -4,10 +4,10 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from benchmarks.kills import differing, end_of, rows_of
 from sat3d.cli import main
 from sat3d.commands.trainer import SatCLI
 from tests.trainings.cases import write
-from tests.trainings.conftest import differing, kept, rows
 
 NAMES = ("sat3d", "styleae", "plugen", "styleflow", "stylespace", "styleclip", "interfacegan", "ganspace", "sefa",
          "editing-in-style", "pretraining-clip", "pretraining-labeller", "pretraining-parser", "pretraining-identity",
@@ -68,9 +68,9 @@ def stopped_and_gone_on_with(case, folder, stops):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_killed_run_goes_on_to_the_same_end(wholes, cases, tmp_path, name):
     whole, _ = wholes(name)
-    resumed = stopped_and_gone_on_with(cases[name], tmp_path, [kept(whole)["global_step"] // 2 + 1])
-    assert differing(kept(whole), kept(resumed)) == []
-    assert rows(whole) == rows(resumed)
+    resumed = stopped_and_gone_on_with(cases[name], tmp_path, [end_of(whole)["global_step"] // 2 + 1])
+    assert differing(end_of(whole), end_of(resumed)) == []
+    assert rows_of(whole) == rows_of(resumed)
 
 
 @pytest.mark.parametrize("name, stops", [("sat3d", [5]), ("sat3d", [6, 8]), ("styleae", [4, 5]), ("styleae", [6, 11])])
@@ -81,17 +81,17 @@ def test_a_finished_run_goes_on_with_more_steps_as_if_it_had_had_them(wholes, ca
     for steps in stops:
         main([*config, f"--trainer.max_steps={steps}"])
     main(config)
-    assert differing(kept(whole), kept(tmp_path / "run")) == []
-    assert rows(whole) == rows(tmp_path / "run")
+    assert differing(end_of(whole), end_of(tmp_path / "run")) == []
+    assert rows_of(whole) == rows_of(tmp_path / "run")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_so_does_one_that_is_killed_at_every_step(wholes, cases, tmp_path, name):
     whole, _ = wholes(name)
-    resumed = stopped_and_gone_on_with(cases[name], tmp_path, range(kept(whole)["global_step"]))
-    assert differing(kept(whole), kept(resumed)) == []
-    assert rows(whole) == rows(resumed)
+    resumed = stopped_and_gone_on_with(cases[name], tmp_path, range(end_of(whole)["global_step"]))
+    assert differing(end_of(whole), end_of(resumed)) == []
+    assert rows_of(whole) == rows_of(resumed)
 
 
 @pytest.mark.parametrize("name", NAMES)
