@@ -8,7 +8,9 @@
 `first step` counts from the start of the process, imports included. Editors fitted in one pass count codes as samples.
 
 `scaling` compares SAT3D under DDP on two one-core processes with two independent one-core runs at the same time: the
-work, the memory traffic and the clock are the same, so the ratio is what the processes' talking costs.
+work, the memory traffic and the clock are the same, so the ratio is what the processes' talking, and their waiting for
+each other, costs. `lockstep` is what waiting alone would leave: the independent runs' steps, each as long as the slower
+of the two.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ CASES: dict[str, tuple[str, int, list[str]]] = {
     "CLIP (pretraining)": ("pretraining/toyfaces-clip", 10, DRAWN),
     "labeller (pretraining)": ("pretraining/toyfaces-labeller", 12, DRAWN),
 }
+TWO = ["--config", "experiments/trainer/ddp.yaml", "--trainer.accelerator=cpu", "--trainer.devices=2"]
 STREAMING = ("train_dataloader_next", "batch_to_device")
 
 
@@ -90,7 +93,7 @@ def measure(words: list[str], folder: str) -> dict[str, Any]:
         "first_step_s": ends[0] - float(os.environ["STARTED"]),
         "streaming": streaming / step,
         "parts": parts,
-        "ends": ends[-1],
+        "durations": [round(seconds, 4) for seconds in steps],
     }
 
 
@@ -137,6 +140,7 @@ def study_steps(cases: list[str], threads: int) -> dict[str, Any]:
             found = finished(started(words_of(case), threads, folder))
         rows[case] = found
         parts = ", ".join(f"{name} {share:.0%}" for name, share in found["parts"].items())
+        del found["durations"]
         print(
             f"{case:26} {found['samples_per_s']:9.1f} samples/s  step {1e3 * found['step_s']:8.1f} ms  "
             f"first step {found['first_step_s']:5.1f} s  streaming {found['streaming']:.2%}  {parts}",
@@ -151,11 +155,18 @@ def study_scaling(repeats: int, steps: int) -> dict[str, Any]:
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             both = [started(words, 1, f"{folder}/{k}") for k in range(2)]
-            independent = sum(finished(child)["samples_per_s"] for child in both)
-            joined = finished(started([*words, "--trainer.devices=2", "--trainer.strategy=ddp"], 1, folder))
+            alone = [finished(child) for child in both]
+            joined = finished(started([*words, *TWO], 1, folder))
+        independent = sum(run["samples_per_s"] for run in alone)
+        pairs = list(zip(*(run["durations"] for run in alone), strict=True))
+        lockstep = statistics.fmean(map(statistics.fmean, pairs)) / statistics.fmean(map(max, pairs))
         ddp = 2 * joined["samples_per_s"]
-        rows.append({"independent_samples_per_s": independent, "ddp_samples_per_s": ddp, "ratio": ddp / independent})
-        print(f"two runs {independent:.2f} samples/s, DDP {ddp:.2f}, ratio {ddp / independent:.3f}", flush=True)
+        told = {"independent_samples_per_s": independent, "ddp_samples_per_s": ddp, "ratio": ddp / independent}
+        rows.append({**told, "lockstep": lockstep})
+        print(
+            f"two runs {independent:.2f} samples/s, DDP {ddp:.2f}: {ddp / independent:.3f}, lockstep {lockstep:.3f}",
+            flush=True,
+        )
     return {"repeats": rows, "ratio": statistics.median(row["ratio"] for row in rows)}
 
 

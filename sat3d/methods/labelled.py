@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from sat3d.generators import CodeStream, Generator, load_generator
 from sat3d.generators.batches import LatentBatch
 from sat3d.methods.coordinates import CoordinateEditor, label_width
+from sat3d.methods.precision import as_it_is, float32
 from sat3d.methods.resume import reopen_epoch
 
 FROZEN = "generator."
@@ -35,8 +37,11 @@ class LabelledMethod(LightningModule, ABC):
     Args:
         settings: the subclass's arguments; they become its hyperparameters.
 
+    Under mixed precision losses and what is trained are float32; what subclasses render within `self.rendering` is not.
+
     Attributes:
         generator: the frozen generator, or `None`.
+        rendering: context in which the generator computes in the Trainer's precision.
 
     Raises:
         ValueError: for codes that do not fit the generator, or data that do not fit the checkpoint.
@@ -50,6 +55,7 @@ class LabelledMethod(LightningModule, ABC):
         self.save_hyperparameters({k: _plain(v) for k, v in settings.items() if k not in ("self", "__class__")})
         name = self.hparams["generator"]
         self.generator = None if name is None else load_generator(name)
+        self.rendering: AbstractContextManager[Any] = nullcontext()
         self.is_built = False
         if self.hparams["columns"] is not None and self.hparams["code_width"] is not None:
             self._build()
@@ -137,8 +143,10 @@ class LabelledMethod(LightningModule, ABC):
         return {"index": batch.index, "labels": batch.labels, "read": read, "edits": edits}
 
     def _step(self, stage: str, batch: LatentBatch, noise: CodeStream) -> Tensor:
-        losses = self.losses(batch, noise)
-        loss = torch.stack(list(losses.values())).sum()
+        self.rendering = as_it_is(self.device)
+        with float32(self.device):
+            losses = self.losses(batch, noise)
+            loss = torch.stack(list(losses.values())).sum()
         told: dict[str, Any] = {"batch_size": len(batch), "sync_dist": stage != "train"}
         self.log(f"{stage}/loss", loss, prog_bar=True, **told)
         if len(losses) > 1:

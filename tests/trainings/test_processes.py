@@ -85,8 +85,10 @@ def check_equal(one_process, folder):
         report[name] = far(end_of(folder / name)["state_dict"], end_of(one_process / name)["state_dict"])
         assert told(folder / name) == pytest.approx(told(one_process / name), rel=2e-3, abs=1e-5, nan_ok=True), name
     print(json.dumps(report, indent=1))
-    # Counts and closed forms agree to rounding; what Adam trains, to rounding that it amplifies.
-    assert max(report.values()) < 1e-4, report
+    # Closed forms agree to rounding, and so does what Adam trains, but for the flow: its solver's steps depend on the
+    # batch within `tolerance`, and Adam takes whole steps for gradients of that size.
+    allowed = {name: 0.05 if name == "styleflow" else 1e-6 for name in METHODS} | {"styleclip": 1e-4}  # float32 CLIP
+    assert all(value < allowed[name] for name, value in report.items()), report
     for name in NAMES:
         assert all(bool(t.isfinite().all()) for t in floats(end_of(folder / name)["state_dict"], name)), name
 
@@ -101,6 +103,20 @@ def floats(state, name):
 def test_two_processes_of_one_machine_learn_what_one_learns(cases, one_process, tmp_path):
     run([sys.executable], [line(cases[name], name, tmp_path, *DDP, halve=True) for name in NAMES], tmp_path)
     check_equal(one_process, tmp_path)
+
+
+@pytest.mark.slow
+def test_masks_after_fifty_steps_are_those_of_one_process(cases, tmp_path):
+    case = copy.deepcopy(cases["sat3d"])
+    case["trainer"] |= {"max_steps": 50, "val_check_interval": 50}
+    case["data"]["init_args"] |= {"batch_size": 8}
+    masks = []
+    for name, more, halve in (("one", [], False), ("two", DDP, True)):
+        (tmp_path / name).mkdir()
+        run([sys.executable], [line(case, "sat3d", tmp_path / name, *more, halve=halve)], tmp_path / name)
+        masks.append(end_of(tmp_path / name / "sat3d")["editor"]["tensors"]["masks"])
+    assert float((masks[0] - masks[0].mean(1, keepdim=True)).abs().max()) > 0.05  # something was learnt
+    assert float((masks[0] - masks[1]).abs().max()) < 1e-5
 
 
 @pytest.fixture

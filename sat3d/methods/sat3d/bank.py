@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sat3d.generators.batches import PairBatch
+from sat3d.methods.precision import float32
 from sat3d.ops.camera import Camera
 
 
@@ -83,11 +84,12 @@ class PictureBank:
     def _gather(self, keys: list[tuple[int, int]], fresh: dict[tuple[int, int], tuple[Tensor, Tensor | None]]) -> Sight:
         pictures = [fresh[key] if key in fresh else self._pictures[key] for key in keys]
         labels = [label for _, label in pictures if label is not None]
-        return Sight(
-            torch.stack([image for image, _ in pictures]).float(),
-            torch.stack([self._scores[key] for key in keys]),
-            torch.stack(labels) if labels else None,
-        )
+        with float32(pictures[0][0].device):  # autocast knows no float16 beside bfloat16
+            return Sight(
+                torch.stack([image for image, _ in pictures]).float(),
+                torch.stack([self._scores[key] for key in keys]),
+                torch.stack(labels) if labels else None,
+            )
 
     def _look(self, styles: Tensor, camera: Camera | None, rows: list[int]) -> Sight:
         self.looks += len(rows)

@@ -17,6 +17,7 @@ from sat3d.generators import Rendering, load_generator
 from sat3d.generators.batches import CodeBatch, PairBatch
 from sat3d.methods.grading import grade, grade_views, picture_of
 from sat3d.methods.interpolation import transfer
+from sat3d.methods.precision import float32
 from sat3d.methods.sat3d.background import (
     NO_REGION,
     OPACITY_PARTS,
@@ -262,27 +263,29 @@ class SAT3D(LightningModule):
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """Move sources towards references on a target set each, and compare."""
         source, reference = self.bank.lookup(batch)
-        targets, valid = choose_targets(
-            self._distances(reference.scores, source.scores),
-            batch.u,
-            minimum=self.hparams["min_distance"],
-            two=self.hparams["two_targets"],
-            weights=self.frequency,
-        )
-        mask = target_mask(self.mask(), targets, self.mask.kind) * self.hparams["strength"]
-        styles = transfer(batch.source, batch.reference, mask)
+        with float32(self.device):  # masks and losses; the networks below compute in the Trainer's precision
+            targets, valid = choose_targets(
+                self._distances(reference.scores, source.scores),
+                batch.u,
+                minimum=self.hparams["min_distance"],
+                two=self.hparams["two_targets"],
+                weights=self.frequency,
+            )
+            mask = target_mask(self.mask(), targets, self.mask.kind) * self.hparams["strength"]
+            styles = transfer(batch.source, batch.reference, mask)
         image = self.generator.synthesize(styles, camera=batch.camera).image
-        scores = self.scorer(image)
-        losses = {
-            "ref": target_loss(self._distances(scores, reference.scores), targets, valid.to(scores)),
-            "src": remaining_loss(self._distances(scores, source.scores), targets),
-            "prob": self.mask.entropy(),
-        }
-        if source.labels is not None:
-            region = region_of(source.labels, self.uninterested, targets)
-            if self.background.both and reference.labels is not None:
-                region &= region_of(reference.labels, self.uninterested, targets)
-            losses["bg"] = background_loss(image, source.image, region)
+        scores = self.scorer(image).float()
+        with float32(self.device):
+            losses = {
+                "ref": target_loss(self._distances(scores, reference.scores), targets, valid.to(scores)),
+                "src": remaining_loss(self._distances(scores, source.scores), targets),
+                "prob": self.mask.entropy(),
+            }
+            if source.labels is not None:
+                region = region_of(source.labels, self.uninterested, targets)
+                if self.background.both and reference.labels is not None:
+                    region &= region_of(reference.labels, self.uninterested, targets)
+                losses["bg"] = background_loss(image.float(), source.image, region)
         prob = self.weights.prob_at(self.global_step, int(self.trainer.estimated_stepping_batches))
         weights = {**asdict(self.weights), "prob": prob}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
@@ -378,7 +381,7 @@ class SAT3D(LightningModule):
             labels = opacity_labels(out)
         elif self.parser is not None:
             labels = self.parser.segment(out.image).to(torch.uint8)
-        return Sight(out.image, self.scorer(out.image), labels)
+        return Sight(out.image.float(), self.scorer(out.image).float(), labels)
 
     def _rendered(self, styles: Tensor, camera: Camera | None) -> Rendering:
         options: dict[str, Any] = {} if self.regions is None else {"features": self.regions.features}

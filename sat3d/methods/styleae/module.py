@@ -104,12 +104,13 @@ class StyleAE(LabelledMethod):
         self.blank_editor()  # layers and columns are checked before the training
 
     def _show(self, batch: LatentBatch, codes: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 h w"]:
-        if self._decode is not None:
-            return self._decode[0](codes)
-        net = self.generator
-        assert net is not None
-        styles = net.styles(codes[:, None].expand(-1, net.num_ws, -1))
-        return net.synthesize(styles, camera=batch.camera).image
+        with self.rendering:
+            if self._decode is not None:
+                return self._decode[0](codes).float()
+            net = self.generator
+            assert net is not None
+            styles = net.styles(codes[:, None].expand(-1, net.num_ws, -1))
+            return net.synthesize(styles, camera=batch.camera).image.float()
 
     def losses(self, batch: LatentBatch, noise: CodeStream) -> dict[str, Tensor]:
         """Return the weighted terms."""
