@@ -52,6 +52,7 @@ bench-discovery: setup ## StyleSpace's discovery from nothing to figures: one pr
 bench-training: setup ## samples a second and time to the first step of every trainer; DDP against independent runs
 	python benchmarks/training.py --out docs/benchmarks/training-cpu.json
 	python benchmarks/training.py --study scaling --out docs/benchmarks/scaling-cpu.json
+	python benchmarks/training.py --study exactness --out docs/benchmarks/exactness-cpu.json
 
 bench-stylespace: setup ## what StyleSpace's discovery is worth: DCI, true channels, Attribute Dependency (hours)
 	for study in truth dependency dci; do python benchmarks/stylespace.py --study $$study; done

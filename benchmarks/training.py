@@ -2,6 +2,7 @@
 
     python benchmarks/training.py --out docs/benchmarks/training-cpu.json     # make bench-training
     python benchmarks/training.py --study scaling --out docs/benchmarks/scaling-cpu.json
+    python benchmarks/training.py --study exactness --out docs/benchmarks/exactness-cpu.json
 
 `steps` runs each experiment for a few steps in a process of its own with Lightning's profiler, without validations.
 `streaming` is the share of a step that is spent on getting the next batch: its numbers, z → w → s, the transfer.
@@ -11,6 +12,9 @@
 work, the memory traffic and the clock are the same, so the ratio is what the processes' talking, and their waiting for
 each other, costs. `lockstep` is what waiting alone would leave: the independent runs' steps, each as long as the slower
 of the two.
+
+`exactness` trains the demo for 50 steps with batches of 8 in one process and of 4 in each of two, in float32, and compares
+the masks; beside it stands the same run of one process with two threads, which rounds otherwise, too.
 """
 
 from __future__ import annotations
@@ -170,10 +174,32 @@ def study_scaling(repeats: int, steps: int) -> dict[str, Any]:
     return {"repeats": rows, "ratio": statistics.median(row["ratio"] for row in rows)}
 
 
+def study_exactness(steps: int = 50) -> dict[str, Any]:
+    """Compare masks that two processes learnt, and those of two threads, with those of one."""
+    import torch
+
+    demo = ["--config", "experiments/toyfaces/demo.yaml", "--trainer.callbacks=[]", "--trainer.limit_val_batches=0"]
+    demo += ["--trainer.accelerator=cpu", f"--trainer.max_steps={steps}", "--trainer.enable_progress_bar=false"]
+    ways = {"one process": (1, []), "two threads": (2, [])}
+    ways["two processes"] = (1, [*TWO, "--data.init_args.batch_size=4"])
+    masks = {}
+    for way, (threads, more) in ways.items():
+        with tempfile.TemporaryDirectory() as folder:
+            finished(started([*demo, *more], threads, folder))
+            last = torch.load(f"{folder}/0/checkpoints/last.ckpt", weights_only=True)
+            masks[way] = last["editor"]["tensors"]["masks"]
+    found = {}
+    for way in ("two processes", "two threads"):
+        apart = (masks[way] - masks["one process"]).abs()
+        found[way] = {"most": float(apart.max()), "share_above_1e-5": float((apart > 1e-5).float().mean())}
+        print(f"{way}: masks differ by {apart.max():.1e} at most, {(apart > 1e-5).float().mean():.2%} above 1e-5")
+    return found
+
+
 def main() -> None:
     """Run a study and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", choices=("steps", "scaling"), default="steps")
+    parser.add_argument("--study", choices=("steps", "scaling", "exactness"), default="steps")
     parser.add_argument("--cases", default="", help="only the cases that contain this")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3, help="of the scaling study")
@@ -188,8 +214,12 @@ def main() -> None:
         return
     from benchmarks.generators import hardware
 
-    chosen = [case for case in CASES if args.cases in case]
-    result = study_steps(chosen, args.threads) if args.study == "steps" else study_scaling(args.repeats, args.steps)
+    studies = {
+        "steps": lambda: study_steps([case for case in CASES if args.cases in case], args.threads),
+        "scaling": lambda: study_scaling(args.repeats, args.steps),
+        "exactness": study_exactness,
+    }
+    result = studies[args.study]()
     if args.out:
         about = {"date": date.today().isoformat(), "hardware": hardware("cpu"), "threads": args.threads}
         args.out.write_text(json.dumps({**about, args.study: result}, indent=1) + "\n")

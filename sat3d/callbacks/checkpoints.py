@@ -141,18 +141,14 @@ class RunCheckpoints(Checkpoint):
         self._begun, self._look_at, self._waiting = trainer.global_step, trainer.global_step + 1, False
         logged, self._logged = self._logged, {}
         for logger in trainer.loggers:
-            if trainer.is_global_zero and hasattr(logger, "go_on") and (logged or not trainer.ckpt_path):
-                logger.go_on(logged.get("until", 0))
+            if trainer.is_global_zero and hasattr(logger, "go_on"):
+                logger.go_on(logged.get("until", trainer.global_step))  # without: saved by another callback, or new
             if logged.get("row"):
                 logger.log_metrics(logged["row"], step=trainer.global_step - 1)
         known = {key: torch.tensor(value) for key, value in logged.get("known", {}).items()}
         trainer.callback_metrics.update(known)  # a validation before the stop is still the last one
         if not trainer.ckpt_path:
             self._save(trainer, 0, must=True, name=TRIAL)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that an epoch goes on."""
-        self._epoch_ended = False
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save where it is time; where a validation or the end of the epoch comes first, after those."""
@@ -186,8 +182,12 @@ class RunCheckpoints(Checkpoint):
             self._save(trainer, trainer.global_step)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save a training that was told to end between two steps; what a validation had seen is lost with it."""
-        if isinstance(exception, SIGTERMException) and trainer.training:
+        """Save a training that was told to end between two steps.
+
+        What a validation had seen is lost with it. Before an epoch's first step there is nothing to go on from.
+        """
+        begun = trainer.fit_loop.epoch_loop.batch_progress.current.ready > 0
+        if isinstance(exception, SIGTERMException) and trainer.training and begun:
             self._between_steps = True
             self._save(trainer, trainer.global_step)
 
@@ -197,7 +197,9 @@ class RunCheckpoints(Checkpoint):
         self._save(trainer, trainer.global_step, must=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Write Lightning's counters as they are when it goes on from them without a flaw."""
+        """Write Lightning's counters as they are when it goes on from them without a flaw; in own saves alone."""
+        if not self._logged:
+            return
         loop = checkpoint["loops"]["fit_loop"]
         if self._between_steps:
             _back_to_batch_end(loop)

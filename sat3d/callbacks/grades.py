@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch, LatentBatch
+from sat3d.methods.precision import float32
 from sat3d.methods.sweeps import SweepGrades, known_tails
 from sat3d.perception import Scorer
 from sat3d.perception.scorers import load_scorer
@@ -71,11 +72,12 @@ class EditGrades(Callback):
                 f"EditGrades.attributes: {', '.join(unknown) or 'all'} unknown to labeller or editor, which has "
                 f"{editor.known_names()}"
             )
-        parts = _parts(trainer, generator, self.codes, self.batch, module.device)
-        odds = [scorer.log_odds(generator.synthesize(part.styles, camera=part.camera).image) for part, _ in parts]
-        grades = SweepGrades(generator, scorer, tails, self.strengths, torch.cat(odds))
-        for part, labels in parts:
-            grades.update(part, editor, labels)
+        with float32(module.device):  # as the unedited pictures, whatever the Trainer's precision
+            parts = _parts(trainer, generator, self.codes, self.batch, module.device)
+            odds = [scorer.log_odds(generator.synthesize(part.styles, camera=part.camera).image) for part, _ in parts]
+            grades = SweepGrades(generator, scorer, tails, self.strengths, torch.cat(odds))
+            for part, labels in parts:
+                grades.update(part, editor, labels)
         for name, value in grades.report().items():
             module.log(f"val/{name}", value, prog_bar=name == "change_at_drift")
 

@@ -86,8 +86,6 @@ class SampledLatents(LatentSource):
         )
         self.count, self.space, self.render_batch, self.root = count, space, render_batch, root
         self._prepared = False
-        self._sampler: CodeStream | None = None
-        self._cameras: Camera | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -173,16 +171,20 @@ class SampledLatents(LatentSource):
 
     def camera(self, index: Int[Tensor, " b"]) -> Camera | None:
         """Return the cameras that the codes were looked at from; `None` for a 2-D generator."""
-        if self._sampler is None:
-            self._sampler = self.stream.stream("train")
         if self._sampler.cameras is None:
             return None
-        if self._cameras is None:  # drawn at first use: a generator of random numbers is made for each of them
-            none = torch.full((self.count,), torch.nan)
-            self._cameras = Camera(none[:, None, None].repeat(1, 4, 4), none[:, None, None].repeat(1, 3, 3))
         new = index[self._cameras.cam2world[index, 0, 0].isnan()]
         if len(new):
             drawn = self._sampler.camera(new)
             assert drawn is not None
             self._cameras.cam2world[new], self._cameras.intrinsics[new] = drawn.cam2world, drawn.intrinsics
         return self._cameras[index]
+
+    @cached_property
+    def _sampler(self) -> CodeStream:
+        return self.stream.stream("train")
+
+    @cached_property
+    def _cameras(self) -> Camera:
+        """Those drawn so far, NaN elsewhere: a generator of random numbers is made for each of them."""
+        return Camera(torch.full((self.count, 4, 4), torch.nan), torch.full((self.count, 3, 3), torch.nan))

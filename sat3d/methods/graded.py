@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import edited_styles
+from sat3d.methods.precision import float32
 from sat3d.methods.streamed import StreamedPictures
 from sat3d.methods.sweeps import SweepGrades, Tail, known_tails
 from sat3d.perception import Scorer
@@ -100,7 +101,7 @@ class GradedDiscovery(StreamedPictures):
 
     def _grade(self, batch: CodeBatch) -> None:
         if self.grades is not None:
-            with torch.autocast(self.device.type, enabled=False):  # as the unedited pictures
+            with float32(self.device):  # as the unedited pictures
                 for part in self._split(batch):
                     self.grades.update(part, self.editor())
 

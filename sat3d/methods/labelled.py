@@ -155,7 +155,8 @@ class LabelledMethod(LightningModule, ABC):
 
     def _grade(self, stage: str, batch: LatentBatch) -> None:
         self._step(stage, batch, self._noise("held out"))
-        read = self.read_labels(batch.codes)
+        with float32(self.device):
+            read = self.read_labels(batch.codes)
         if read is None:
             return
         error = (read - batch.labels).abs().mean(0)

@@ -16,6 +16,7 @@ from torchmetrics import Metric
 
 from sat3d.generators import Generator
 from sat3d.methods.base import Editor
+from sat3d.methods.precision import float32
 
 
 class OnePass(LightningModule, ABC):
@@ -67,7 +68,7 @@ class OnePass(LightningModule, ABC):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Collect, and fit after the last batch; in float32, whatever the Trainer's precision."""
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+        with torch.no_grad(), float32(self.device):
             self.collect(batch)
             # Here and not at the epoch's end, so that the validation of the epoch finds an editor.
             if self.trainer.is_last_batch:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import sat3d.methods
 from sat3d.cli import main
-from tests.methods.conftest import toys  # noqa: F401
+from sat3d.data import StyleCodeDataModule
 from tests.trainings.cases import methods, write
 
 ANSWERS = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "_unique2", "equal", "unique_dim"}
@@ -36,11 +37,10 @@ def _bookkeeping(args):
 
 
 @pytest.mark.parametrize("name", ["sat3d", "styleae", "plugen", "styleflow"])
-def test_steps_of_trainings_ask_nothing(toys, tmp_path, monkeypatch, name):  # noqa: F811
+def test_steps_of_trainings_ask_nothing(toys, tmp_path, monkeypatch, name):
     case = methods(toys, tmp_path / "codes")[name]
     found = []
-    module = __import__("sat3d.methods", fromlist=["x"])
-    cls = getattr(module, case["model"]["class_path"].rpartition(".")[2])
+    cls = getattr(sat3d.methods, case["model"]["class_path"].rpartition(".")[2])
     step = cls.training_step
 
     def watched(self, batch, batch_idx):
@@ -59,9 +59,7 @@ def test_steps_of_trainings_ask_nothing(toys, tmp_path, monkeypatch, name):  # n
     assert (any(later)) == (name in ASKING), later
 
 
-def test_numbers_of_codes_stay_on_the_cpu(toys, tmp_path):  # noqa: F811
-    from sat3d.data import StyleCodeDataModule
-
+def test_numbers_of_codes_stay_on_the_cpu(toys, tmp_path):
     pairs = StyleCodeDataModule(toys.generator, num_codes=8, block_size=4).pairs("train", range(4)).to("meta")
     assert pairs.source.device.type == pairs.u.device.type == "meta"
     assert {getattr(pairs, f"{name}_index").device.type for name in ("source", "reference", "camera")} == {"cpu"}

@@ -73,6 +73,24 @@ def test_a_killed_run_goes_on_to_the_same_end(wholes, cases, tmp_path, name):
     assert rows_of(whole) == rows_of(resumed)
 
 
+def test_checkpoints_of_other_callbacks_stay_as_lightning_makes_them_and_are_gone_on_with(wholes, cases, tmp_path):
+    """Where they are newer than `last.ckpt`, in the middle of an epoch, rows that came after them are dropped."""
+    whole, _ = wholes("sat3d")
+    other = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+             "init_args": {"dirpath": "{run}/checkpoints", "every_n_train_steps": 3}}  # fmt: skip
+    kill = {"class_path": f"{__name__}.Kill", "init_args": {"step": 5}}
+    again = [*at(tmp_path), "--run.resume=true"]
+    with pytest.raises(Killed):
+        main(["fit", "--config", str(write(cases["sat3d"], tmp_path / "config.yaml", callbacks=[other, kill])), *again])
+    (made,) = (tmp_path / "run" / "checkpoints").glob("*.ckpt")
+    loop = torch.load(made, weights_only=True)["loops"]["fit_loop"]
+    assert loop["epoch_progress"]["total"] == {"ready": 1, "completed": 0, "started": 1, "processed": 0}
+    (tmp_path / "run" / "metrics.csv").write_text("epoch,step,train/loss\n0,1,0.5\n0,3,0.5\n")  # the process lived on
+    main(["fit", "--config", str(write(cases["sat3d"], tmp_path / "config.yaml", callbacks=[other])), *again])
+    assert differing(end_of(whole), end_of(tmp_path / "run")) == []
+    assert [row["step"] for row in rows_of(tmp_path / "run")] == [row["step"] for row in rows_of(whole)]
+
+
 @pytest.mark.parametrize("name, stops", [("sat3d", [5]), ("sat3d", [6, 8]), ("styleae", [4, 5]), ("styleae", [6, 11])])
 def test_a_finished_run_goes_on_with_more_steps_as_if_it_had_had_them(wholes, cases, tmp_path, name, stops):
     """Within an epoch, and at the end of one; both have six steps."""

@@ -14,6 +14,7 @@ from sat3d.generators.batches import CodeBatch, PairBatch
 from sat3d.methods.base import Editor
 from sat3d.methods.editing_in_style.memberships import resized_labels
 from sat3d.methods.grading import grade, picture_of
+from sat3d.methods.precision import float32
 from sat3d.methods.streamed import StreamedPictures
 from sat3d.metrics import EditLocality, TransferScore
 from sat3d.perception import Scorer
@@ -164,7 +165,7 @@ class GradedTransfers(StreamedPictures):
 
     def _grade(self, batch: CodeBatch, split: str) -> None:
         if self.grades is not None:
-            with torch.autocast(self.device.type, enabled=False):
+            with float32(self.device):
                 for pairs in self._split(self._pairs(batch, split)):
                     self.grades.update(pairs, self.editor())
 

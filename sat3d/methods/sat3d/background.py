@@ -11,7 +11,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from sat3d.generators import Rendering
-from sat3d.perception import RegionSource
+from sat3d.perception import RegionSource, load_observer
+from sat3d.perception.parsing import PartParser
 from sat3d.perception.regions import Regions
 
 OPACITY_PARTS = ("background", "foreground")
@@ -47,6 +48,24 @@ class Background:
             object.__setattr__(self, "regions", RegionSource.of(given))
         if (self.region == "regions") != (self.regions is not None):
             raise ValueError("background.regions: say where regions come from, with region: regions, and only there")
+
+
+def background_parser(background: Background, is_3d: bool) -> tuple[PartParser | None, str]:
+    """Return the part parser, if the background is labelled by one, and what labels it.
+
+    Raises:
+        ValueError: without the parser that the background needs, or with opacity and a 2-D generator.
+    """
+    if background.region == "parser":
+        if background.parser is None:
+            raise ValueError("background.parser: name a part parser, e.g. toyfaces-parser, or choose another region")
+        parser = load_observer(background.parser)
+        if not isinstance(parser, PartParser):
+            raise ValueError(f"background.parser={background.parser!r} is no part parser")
+        return parser, "parser"
+    if background.region == "opacity" and not is_3d:
+        raise ValueError("background.region='opacity' needs a 3-D generator; choose 'parser' or 'none'")
+    return None, background.region
 
 
 def uninterested(background: Background, attributes: Sequence[str], names: Sequence[str]) -> Bool[Tensor, "a parts"]:

@@ -22,6 +22,7 @@ from sat3d.methods.sat3d.background import (
     NO_REGION,
     OPACITY_PARTS,
     Background,
+    background_parser,
     opacity_labels,
     region_labels,
     region_of,
@@ -36,8 +37,7 @@ from sat3d.methods.sat3d.targets import balancing_weights, choose_targets
 from sat3d.methods.streamed import fit_regions
 from sat3d.metrics import ALLOWED_DRIFT, TransferCurves, TransferScore, ViewConsistency
 from sat3d.ops.camera import Camera
-from sat3d.perception import Scorer, load_observer
-from sat3d.perception.parsing import PartParser
+from sat3d.perception import Scorer
 from sat3d.perception.scorers import load_scorer, training_scorer
 
 VIEWS = (-0.5, -0.25, 0.0, 0.25, 0.5)
@@ -155,7 +155,7 @@ class SAT3D(LightningModule):
             init_std=init_std,
             seed=seed,
         )
-        self.parser, self.region = _background_parser(background, self.generator.is_3d)
+        self.parser, self.region = background_parser(background, self.generator.is_3d)
         self.regions = background.regions.build() if background.regions else None
         names = self.parser.parts if self.parser else OPACITY_PARTS
         if self.regions is not None:
@@ -395,19 +395,6 @@ def _rows(attributes: Sequence[str] | None, scorer: Scorer) -> tuple[str, ...]:
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"attributes={list(names)} must name at least one attribute, and none twice")
     return names
-
-
-def _background_parser(background: Background, is_3d: bool) -> tuple[PartParser | None, str]:
-    if background.region == "parser":
-        if background.parser is None:
-            raise ValueError("background.parser: name a part parser, e.g. toyfaces-parser, or choose another region")
-        parser = load_observer(background.parser)
-        if not isinstance(parser, PartParser):
-            raise ValueError(f"background.parser={background.parser!r} is no part parser")
-        return parser, "parser"
-    if background.region == "opacity" and not is_3d:
-        raise ValueError("background.region='opacity' needs a 3-D generator; choose 'parser' or 'none'")
-    return None, background.region
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
