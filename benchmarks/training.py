@@ -43,7 +43,7 @@ CASES: dict[str, tuple[str, int, list[str]]] = {
     "StyleAE, pictures": ("toyfaces/styleae", 30, LABELLED),
     "StyleAE, codes": ("toyfaces/styleae-code", 200, LABELLED),
     "PluGeN": ("toyfaces/plugen", 40, LABELLED),
-    "StyleFlow": ("toyfaces/styleflow", 12, LABELLED),
+    "StyleFlow": ("toyfaces/styleflow", 100, LABELLED),
     "StyleSpace": ("toyfaces/stylespace", 8, ["--model.init_args.pictures=8", "--data.init_args.epoch_size=1600"]),
     "StyleCLIP": ("toyfaces/styleclip", 4, ["--model.init_args.pictures=4"]),
     "Editing in Style": ("toyfaces/editing-in-style", 4, ["--data.init_args.batch_size=10"]),

@@ -128,8 +128,9 @@ class LabelledLatentDataModule(ResumedStream, LightningDataModule):
         if self._values is None:
             raise RuntimeError("call prepare_data() and setup() before codes are asked for")
         numbers = torch.as_tensor(index if isinstance(index, Tensor) else list(index), dtype=torch.long).cpu()
-        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self.source):
-            raise IndexError(f"codes {int(numbers.min())} to {int(numbers.max())} of {len(self.source)} are asked for")
+        first, last = map(int, numbers.aminmax()) if len(numbers) else (0, 0)
+        if not 0 <= first <= last < len(self.source):
+            raise IndexError(f"codes {first} to {last} of {len(self.source)} are asked for")
         return numbers
 
     def scores(self, index: Sequence[int] | Tensor) -> Float[Tensor, "n k"]:

@@ -24,6 +24,11 @@ ROOT = Path(__file__).parents[2]
 METHODS = [name for name in NAMES if not name.startswith("pretraining")]
 DDP = ["--config", "experiments/trainer/ddp.yaml", "--trainer.accelerator=cpu", "--trainer.devices=2"]
 MACHINES = ["--config", "experiments/trainer/multinode.yaml", "--trainer.accelerator=cpu", "--trainer.devices=1"]
+# Closed forms agree to rounding, and so does what Adam trains, but for the flow: its solver's steps depend on the batch
+# within `tolerance`, and Adam takes whole steps for gradients of that size. StyleCLIP's are differences of embeddings.
+ALLOWED = dict.fromkeys(METHODS, 1e-6) | {"styleflow": 0.05, "styleclip": 1e-4}
+# Only these two look at pictures while they train; a few tiny random networks' steps differ by what bfloat16 rounds.
+ALLOWED_IN_BFLOAT16 = ALLOWED | {"sat3d": 0.3, "styleae": 0.02}
 SAVES = {"class_path": "sat3d.callbacks.RunCheckpoints", "init_args": {"steps": 2}}
 
 
@@ -85,10 +90,7 @@ def check_equal(one_process, folder):
         report[name] = far(end_of(folder / name)["state_dict"], end_of(one_process / name)["state_dict"])
         assert told(folder / name) == pytest.approx(told(one_process / name), rel=2e-3, abs=1e-5, nan_ok=True), name
     print(json.dumps(report, indent=1))
-    # Closed forms agree to rounding, and so does what Adam trains, but for the flow: its solver's steps depend on the
-    # batch within `tolerance`, and Adam takes whole steps for gradients of that size.
-    allowed = {name: 0.05 if name == "styleflow" else 1e-6 for name in METHODS} | {"styleclip": 1e-4}  # float32 CLIP
-    assert all(value < allowed[name] for name, value in report.items()), report
+    assert all(value < ALLOWED[name] for name, value in report.items()), report
     for name in NAMES:
         assert all(bool(t.isfinite().all()) for t in floats(end_of(folder / name)["state_dict"], name)), name
 
@@ -169,7 +171,7 @@ def test_two_machines_learn_what_one_process_learns(cases, one_process, tmp_path
 
 
 def check_near(one_process, folder):
-    """Hold half the digits against float32: the editors' tensors may differ, by as much as bfloat16 rounds."""
+    """Hold a run in bfloat16 against float32: what does not look at pictures is equal, the rest nearly."""
     report = {}
     for name in METHODS:
         found, wanted = end_of(folder / name), end_of(one_process / name)
@@ -178,6 +180,7 @@ def check_near(one_process, folder):
         assert all(bool(t.isfinite().all()) for t in floats(found["state_dict"], name)), name
         report[name] = far(found["state_dict"], wanted["state_dict"])
     print(json.dumps(report, indent=1))
+    assert all(value < ALLOWED_IN_BFLOAT16[name] for name, value in report.items()), report
 
 
 @pytest.mark.slow
