@@ -158,7 +158,8 @@ class RunCheckpoints(Checkpoint):
             self._look_at, due = trainer.strategy.broadcast(self._plan(step))
             self._waiting |= due
         loop: Any = trainer.fit_loop
-        if self._waiting and not trainer.is_last_batch and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
+        comes = _end_comes(trainer) or loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+        if self._waiting and not comes:
             self._save(trainer, step - 1, row=_row_to_come(trainer))
 
     def _plan(self, step: int) -> tuple[int, bool]:
@@ -171,7 +172,7 @@ class RunCheckpoints(Checkpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what had to wait for the validation."""
-        if self._waiting and not trainer.sanity_checking and not trainer.is_last_batch:
+        if self._waiting and not trainer.sanity_checking and not _end_comes(trainer):
             self._save(trainer, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -243,6 +244,14 @@ class RunCheckpoints(Checkpoint):
         self._logged, self._saved_at, self._between_steps = {}, time.monotonic(), False
         if name == TRIAL and trainer.is_global_zero:
             path.unlink(missing_ok=True)
+
+
+def _end_comes(trainer: Trainer) -> bool:
+    """Tell whether the epoch or the training ends with this step: what is to be saved is saved there.
+
+    From a checkpoint of the last step Lightning would go on with nothing, not even the validation that is due.
+    """
+    return trainer.is_last_batch or 0 <= trainer.max_steps <= trainer.global_step
 
 
 def _back_to_batch_end(loop: dict[str, Any]) -> None:

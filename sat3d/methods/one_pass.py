@@ -114,6 +114,9 @@ class OnePass(LightningModule, ABC):
         """Keep results, the statistics of all devices, and the editor in the form that `load_editor` reads."""
         own = set(dict(self.named_buffers(recurse=False))) | {"clock"}
         kept = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
+        share = {f"{name}.{k}": v for name, metric in self._statistics() for k, v in metric.state_dict().items()}
+        if self.trainer.world_size > 1:
+            checkpoint["shares"] = _of_everybody(share)
         for name, metric in self._statistics():
             # Adding up leaves copies behind, which a checkpoint during validation must not make in inference mode.
             with torch.inference_mode(False), metric.sync_context():
@@ -125,7 +128,7 @@ class OnePass(LightningModule, ABC):
             checkpoint["editor"] = {"card": card, "tensors": {k: v.cpu() for k, v in editor.state_dict().items()}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Give the statistics to the first device only: they are everyone's.
+        """Give each device what it had counted; where there are more or fewer now, everything to the first one.
 
         Raises:
             ValueError: they are of something else.
@@ -134,7 +137,10 @@ class OnePass(LightningModule, ABC):
         for key, value in checkpoint.get("basis", {}).items():
             if value != basis.get(key):
                 raise ValueError(f"checkpoint: its statistics are of {key}={value}, not of {basis.get(key)}")
-        if self.global_rank:
+        shares = checkpoint.get("shares", [])
+        if len(shares) == self.trainer.world_size:  # sums in another order would not be the same to the last digit
+            checkpoint["state_dict"] |= shares[self.global_rank]
+        elif self.global_rank:
             state = checkpoint["state_dict"]
             names = tuple(f"{name}." for name, _ in self._statistics())
             checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(names)}
@@ -155,3 +161,10 @@ class OnePass(LightningModule, ABC):
         for name, module in self.named_children():
             if isinstance(module, Metric):
                 yield name, module
+
+
+def _of_everybody(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Return every process's tensors, in the order of their ranks."""
+    found: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, {key: value.cpu() for key, value in state.items()})
+    return found

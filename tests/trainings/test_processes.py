@@ -26,7 +26,7 @@ DDP = ["--config", "experiments/trainer/ddp.yaml", "--trainer.accelerator=cpu", 
 MACHINES = ["--config", "experiments/trainer/multinode.yaml", "--trainer.accelerator=cpu", "--trainer.devices=1"]
 # Closed forms agree to rounding, and so does what Adam trains, but for the flow: its solver's steps depend on the batch
 # within `tolerance`, and Adam takes whole steps for gradients of that size. StyleCLIP's are differences of embeddings.
-ALLOWED = dict.fromkeys(METHODS, 1e-6) | {"styleflow": 0.05, "styleclip": 1e-4}
+ALLOWED = dict.fromkeys(METHODS, 1e-6) | {"sat3d": 1e-5, "styleflow": 0.05, "styleclip": 1e-4}
 # Only these two look at pictures while they train; a few tiny random networks' steps differ by what bfloat16 rounds.
 ALLOWED_IN_BFLOAT16 = ALLOWED | {"sat3d": 0.3, "styleae": 0.02}
 SAVES = {"class_path": "sat3d.callbacks.RunCheckpoints", "init_args": {"steps": 2}}
@@ -251,7 +251,8 @@ def test_a_run_killed_at_random_moments_goes_on_to_the_same_end(cases, tmp_path,
             fit(words, folder / "log", processes)
             seconds = time.monotonic() - started
         else:
-            kills = sum(not fit(words, folder / "log", processes, draw.uniform(0.2, 1.0) * seconds) for _ in range(4))
+            most = (0.7, 1.0, 1.0, 1.0)  # the first life ends early, however fast the machine has become
+            kills = sum(not fit(words, folder / "log", processes, draw.uniform(0.2, m) * seconds) for m in most)
             fit(words, folder / "log", processes)
             assert kills > 0
         ends.append(folder / name)

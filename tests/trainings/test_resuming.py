@@ -19,13 +19,17 @@ class Killed(BaseException):
 
 
 class Kill(Callback):
-    """End the process, as far as one can from within, before the backward pass of a step."""
+    """End the process, as far as one can from within, before the backward pass of a step, or (-1) after the last."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
     def on_before_backward(self, trainer, pl_module, loss):
         if trainer.global_step == self.step:
+            raise Killed
+
+    def on_train_end(self, trainer, pl_module):  # before `RunCheckpoints`, which comes last
+        if self.step == -1:
             raise Killed
 
     def on_exception(self, trainer, *_):
@@ -69,6 +73,14 @@ def stopped_and_gone_on_with(case, folder, stops):
 def test_a_killed_run_goes_on_to_the_same_end(wholes, cases, tmp_path, name):
     whole, _ = wholes(name)
     resumed = stopped_and_gone_on_with(cases[name], tmp_path, [end_of(whole)["global_step"] // 2 + 1])
+    assert differing(end_of(whole), end_of(resumed)) == []
+    assert rows_of(whole) == rows_of(resumed)
+
+
+@pytest.mark.parametrize("name", ["sat3d", "styleflow", "interfacegan", "pretraining-identity"])
+def test_so_does_one_that_is_killed_between_the_last_step_and_the_end(wholes, cases, tmp_path, name):
+    whole, _ = wholes(name)
+    resumed = stopped_and_gone_on_with(cases[name], tmp_path, [-1])
     assert differing(end_of(whole), end_of(resumed)) == []
     assert rows_of(whole) == rows_of(resumed)
 

@@ -137,6 +137,7 @@ class StyleCLIPDirections(GradedDiscovery):
         # Not stored: they follow from CLIP and the phrases, so that a checkpoint serves other texts too.
         self.register_buffer("texts", text_directions(self.clip, pairs, self.templates), persistent=False)
         u, d = len(self.channels), self.texts.shape[1]
+        self._pace = float("nan")
         self.mean_direction = DirectionMean(u, d)
         self.register_buffer("population", torch.zeros(2, space.size, dtype=torch.float64))
         self.register_buffer("directions", torch.zeros(u, d))
@@ -190,7 +191,8 @@ class StyleCLIPDirections(GradedDiscovery):
         for row in range(len(chosen)):
             self.mean_direction.update(self._directions(chosen[row : row + 1]))
         if len(chosen):
-            self.log("train/seconds_per_picture", (time.perf_counter() - started) / len(chosen))
+            self._pace = (time.perf_counter() - started) / len(chosen)
+        self.log("train/seconds_per_picture", self._pace)  # in every step: Lightning repeats what is logged in some
 
     def _directions(self, code: CodeBatch) -> Tensor:
         options = {"neural_resolution": self.hparams["neural_resolution"]} if self.generator.is_3d else {}

@@ -177,6 +177,7 @@ class StyleSpaceDiscovery(GradedDiscovery):
         self.register_buffer("theta", torch.zeros(a, u, dtype=torch.float64))
         self.register_buffer("direction", torch.zeros(a, u))
         self._engine: GradientMaps | None = None
+        self._pace = float("nan")
 
     # Collecting -------------------------------------------------------------------------------------------------------
 
@@ -215,7 +216,8 @@ class StyleSpaceDiscovery(GradedDiscovery):
             started = time.perf_counter()
             self._map(pictured)
             if len(pictured):
-                self.log("train/seconds_per_map", (time.perf_counter() - started) / len(pictured))
+                self._pace = (time.perf_counter() - started) / len(pictured)
+            self.log("train/seconds_per_map", self._pace)  # in every step: Lightning repeats what is logged in some
 
     def basis(self) -> dict[str, Any]:
         """Return what rates and relevance are of."""
