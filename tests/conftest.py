@@ -19,6 +19,7 @@ CHECKED = [
         f"sat3d.ops.{name}"
         for name in ("camera", "jacobian", "kmeans", "modulation", "queries", "raymarch", "resample", "triplane")
     ),
+    *(f"sat3d.inversion.{name}" for name in ("alignment", "landmarks", "pictures")),
     *(f"sat3d.methods.{name}" for name in ("coordinates", "plugen", "styleflow.flow", "styleflow.layers")),
     *(f"sat3d.perception.{name}" for name in ("cluster_regions", "network_regions", "regions")),
 ]
