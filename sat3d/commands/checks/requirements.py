@@ -22,6 +22,7 @@ MODULES = {  # where the module is not called as the distribution
     "open-clip-torch": "open_clip",
     "pillow": "PIL",
     "pyyaml": "yaml",
+    "scikit-image": "skimage",
     "scikit-learn": "sklearn",
 }
 
