@@ -1,8 +1,37 @@
-"""`edit`: change attributes of a source, by those of a reference where the editor takes one; pictures and a clip."""
+"""`edit`: change attributes of a source, by a reference where the editor takes one; pictures, clips and meshes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
 from sat3d.commands.seeds import writable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from trimesh import Trimesh
+
+    from sat3d.generators import Generator
+    from sat3d.methods import Editor
+    from sat3d.ops.camera import Camera
+    from sat3d.visualization import Look
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Hold styles (1, C): before, of the reference if there is one, and after, by strength."""
+
+    source: Tensor
+    reference: Tensor | None
+    edited: Callable[[float], Tensor]
+    strength: float
+
+    def shown(self) -> dict[str, Tensor]:
+        """Name what is shown side by side."""
+        shown = {"source": self.source, "reference": self.reference, "edit": self.edited(self.strength)}
+        return {name: styles for name, styles in shown.items() if styles is not None}
 
 
 def main(
@@ -19,8 +48,11 @@ def main(
     pitch: float | None = None,
     frames: int = 30,
     scale: int = 2,
+    clip: Literal["mp4", "gif"] = "mp4",
+    mesh: Literal["ply", "obj"] | None = None,
+    mesh_resolution: int = 128,
 ) -> None:
-    """Change attributes of a source seed, and write pictures and an orbit clip.
+    """Change attributes of a source seed, and write pictures, clips and, if asked for, meshes.
 
     Editors that transfer (SAT3D) take them from a reference seed; others (StyleSpace) move along what they found.
 
@@ -38,48 +70,156 @@ def main(
         threshold: Cut soft masks at this probability.
         yaw: Camera angle around the head in radians, 3-D generators only.
         pitch: Camera angle from level in radians, 3-D generators only.
-        frames: Frames of the orbit clip, 0 for none.
-        scale: Enlargement of grid and clip.
+        frames: Frames of a clip, 0 for none.
+        scale: Enlargement of grid and clips.
+        clip: Format of the clips.
+        mesh: Format of meshes of source and edit, and of their difference; none if not given. 3-D generators only.
+        mesh_resolution: Samples a side of the cube that meshes are made from.
     """
     names = [name.strip() for name in attribute.split(",") if name.strip()]
+    label = f"{'+'.join(names)} {strength:g}"
     if source < 0 or (reference or 0) < 0:
         raise ValueError(f"source={source}, reference={reference}: seeds are numbers from 0 on")
+    if frames < 0 or scale < 1:
+        raise ValueError(f"frames={frames}, scale={scale}: give frames from 0 on and a scale from 1 on")
 
     import torch
 
-    from sat3d.commands.seeds import camera_of, ws_of
+    from sat3d.commands.seeds import camera_of
+    from sat3d.visualization import edit_grid, look, need_mesh, write_picture
+
+    net, tool = _loaded(editor, generator, threshold)
+    with torch.no_grad():
+        camera = camera_of(net, yaw, pitch)
+        if mesh is not None:
+            need_mesh(net, mesh_resolution)
+        edit = _edit(net, tool, names, source, reference, truncation, strength)
+        shown = edit.shown()
+        meshes = {} if mesh is None else _meshes(net, shown, mesh_resolution)
+        folder = writable(out)  # everything that can be wrong has been found by now
+        looks = {name: look(net, styles) for name, styles in shown.items()}
+        written = _write_pictures(folder, net, looks, camera, scale)
+        grid = edit_grid(net, edit.source, edit.reference, shown["edit"], [label], camera, scale)
+        written.append(write_picture(folder / "grid.png", grid).name)
+        if frames:
+            track = None if net.cameras is None else net.cameras.orbit(frames, around=(yaw or 0.0, pitch or 0.0))
+            written += _write_clips(folder, clip, net, edit, looks, track, frames, net.resolution * scale)
+        if meshes:
+            written += _write_meshes(folder, f".{mesh}", meshes, net, camera)
+    print(f"{folder}: " + ", ".join(written))
+
+
+def _loaded(editor: str, generator: str | None, threshold: float | None) -> tuple[Generator, Editor]:
+    """Load an editor, and the generator that it was made for."""
     from sat3d.generators import load_generator
     from sat3d.methods import MaskEditor, load_editor
-    from sat3d.visualization import edit_clip, edit_grid, to_uint8, views, write_clip, write_picture
 
     wanted = generator or (load_editor(editor).card["generator"] or {}).get("name")
     if not wanted:
         raise ValueError("generator: the editor's card names none; give its name or file")
     net = load_generator(wanted)
     tool = load_editor(editor, net)
-    if threshold is not None:
-        if not isinstance(tool, MaskEditor):
-            raise ValueError(f"threshold: {type(tool).__name__} has no masks to cut")
-        tool = tool.hard(threshold)
+    if threshold is None:
+        return net, tool
+    if not isinstance(tool, MaskEditor):
+        raise ValueError(f"threshold: {type(tool).__name__} has no masks to cut")
+    return net, tool.hard(threshold)
+
+
+def _edit(
+    net: Generator,
+    tool: Editor,
+    names: Sequence[str],
+    source: int,
+    reference: int | None,
+    truncation: float,
+    strength: float,
+) -> _Edit:
+    """Read the codes, and try the edit."""
+    from sat3d.commands.seeds import ws_of
+
     if tool.needs_reference != (reference is not None):
         needs = "transfers attributes: give" if tool.needs_reference else "takes no reference: leave out"
         raise ValueError(f"reference: {type(tool).__name__} {needs} --reference")
-    camera = camera_of(net, yaw, pitch)
-    with torch.no_grad():
-        ws = ws_of(net, [source], truncation)
-        before = net.styles(ws)
-        shown = None if reference is None else net.styles(ws_of(net, [reference], truncation))
+    ws = ws_of(net, [source], truncation)
+    before = net.styles(ws)
+    wanted = None if reference is None else net.styles(ws_of(net, [reference], truncation))
+
+    def edited(amount: float) -> Tensor:
         if tool.space == "w":
-            after = net.styles(tool.edit(ws, names, strength))
-        else:
-            after = tool.edit(before, names, strength, reference=shown)
-        folder = writable(out)  # everything that can be wrong has been found by now
-        pictures = {"source": before, "reference": shown, "edit": after}
-        told = {name: styles for name, styles in pictures.items() if styles is not None}
-        for name, styles in told.items():
-            write_picture(folder / f"{name}.png", to_uint8(views(net, styles, camera)[0, 0]))
-        label = f"{'+'.join(names)} {strength:g}"
-        written = [write_picture(folder / "grid.png", edit_grid(net, before, shown, after, [label], camera, scale))]
-        if camera is not None and frames > 0:
-            written.append(write_clip(folder / "orbit.mp4", edit_clip(net, before, shown, after, frames, scale)))
-    print(f"{folder}: " + ", ".join([*(f"{name}.png" for name in told), *(path.name for path in written)]))
+            return net.styles(tool.edit(ws, names, amount))
+        return tool.edit(before, names, amount, reference=wanted)
+
+    return _Edit(before, wanted, edited, strength)
+
+
+def _write_pictures(
+    folder: Path, net: Generator, looks: dict[str, Look], camera: Camera | None, scale: int
+) -> list[str]:
+    """Write each code, and of a 3-D generator depth in colours that mean the same for all."""
+    import torch
+
+    from sat3d.visualization import coloured_depths, picture_grid, to_uint8, write_picture
+
+    seen = {name: one(camera) for name, one in looks.items()}
+    paths = [write_picture(folder / f"{name}.png", to_uint8(r.image[0])) for name, r in seen.items()]
+    if camera is not None:
+        depth, opacity = (torch.stack([getattr(r, part)[0] for r in seen.values()]) for part in ("depth", "opacity"))
+        maps = coloured_depths(depth, opacity, shared=True)[:, 0]
+        page = picture_grid(maps[None], columns=list(seen), scale=scale * max(1, net.resolution // maps.shape[1]))
+        paths.append(write_picture(folder / "depth.png", page))
+    return [path.name for path in paths]
+
+
+def _write_clips(
+    folder: Path,
+    clip: str,
+    net: Generator,
+    edit: _Edit,
+    looks: dict[str, Look],
+    track: Camera | None,
+    frames: int,
+    side: int,
+) -> list[str]:
+    """Write the edit as it comes and goes, and of a 3-D generator orbits around all codes, pictures and depth."""
+    from sat3d.visualization import PathClip, morph_pages, write_clip
+
+    paths = []
+    if track is not None:
+        track = track.to(net.device)
+        orbit = PathClip(list(looks.values()), track, side, shared=True)
+        paths.append(write_clip(folder / f"orbit.{clip}", orbit.pictures()))
+        paths.append(write_clip(folder / f"orbit-depth.{clip}", orbit.depths()))
+    morph = morph_pages(net, edit.edited, edit.strength, track, side, frames)
+    paths.append(write_clip(folder / f"morph.{clip}", morph))
+    return [path.name for path in paths]
+
+
+def _meshes(net: Generator, shown: dict[str, Tensor], resolution: int) -> dict[str, Trimesh]:
+    """Make the meshes of source and edit, at the source's level."""
+    from sat3d.visualization import extract_mesh
+
+    source, report = extract_mesh(net, shown["source"], resolution=resolution)
+    edited, after = extract_mesh(net, shown["edit"], resolution=resolution, level=report.level)
+    print(f"mesh of the source: {report}\nmesh of the edit: {after}")
+    return {"source": source, "edit": edited}
+
+
+def _write_meshes(
+    folder: Path, suffix: str, meshes: dict[str, Trimesh], net: Generator, camera: Camera | None
+) -> list[str]:
+    """Write meshes, and what was added and taken away, on both and as a picture from the view and both sides."""
+    import torch
+
+    from sat3d.ops.camera import Camera
+    from sat3d.visualization import difference_grid, geometry_difference, write_mesh, write_picture
+
+    assert camera is not None and net.cameras is not None
+    difference = geometry_difference(meshes["source"], meshes["edit"])
+    print(f"difference: red is {difference.scale:.4f} world units added, blue as much taken away; white is unchanged")
+    coloured = {"source-difference": difference.source, "edit-difference": difference.edited}
+    paths = [write_mesh(folder / f"{name}{suffix}", mesh) for name, mesh in {**meshes, **coloured}.items()]
+    sides = net.cameras.at(torch.tensor([angle / 2 for angle in net.cameras.yaw]), 0.0)
+    page = difference_grid(meshes["source"], meshes["edit"], difference, Camera.cat([camera.to("cpu"), sides]))
+    paths.append(write_picture(folder / "difference.png", page))
+    return [path.name for path in paths]

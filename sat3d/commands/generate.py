@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,9 +38,11 @@ def main(
     frames: int = 30,
     clip: Literal["mp4", "gif"] = "mp4",
     tile: int | None = None,
+    mesh: Literal["ply", "obj"] | None = None,
+    mesh_resolution: int = 128,
     device: str = "cpu",
 ) -> None:
-    """Make pictures of a generator's seeds and a grid; of a 3-D one also depth, and clips along a camera path.
+    """Make pictures of a generator's seeds and a grid; of a 3-D one also depth, clips along a camera path, and meshes.
 
     Args:
         generator: Name or file of a generator.
@@ -60,6 +62,8 @@ def main(
         frames: Frames of a clip, 0 for none.
         clip: Format of the clips.
         tile: Side of a picture in the grid and the clips, pixels; what suits if not given.
+        mesh: Format of a mesh of every seed; none if not given. 3-D only.
+        mesh_resolution: Samples a side of the cube that meshes are made from.
         device: Where to compute, such as cpu or cuda.
     """
     numbers = parse_seeds(seeds)
@@ -74,7 +78,18 @@ def main(
 
     from sat3d.commands.seeds import cameras_of, condition_of, device_of, ws_of
     from sat3d.generators import load_generator
-    from sat3d.visualization import colour_depth, look, resized, to_uint8, write_picture
+    from sat3d.visualization import (
+        PathClip,
+        colour_depth,
+        extract_mesh,
+        look,
+        need_mesh,
+        resized,
+        to_uint8,
+        write_clip,
+        write_mesh,
+        write_picture,
+    )
 
     net = load_generator(generator, device=device_of(device))
     given = {"yaw": yaw, "pitch": pitch, "radius": radius, "fov": fov}
@@ -82,6 +97,8 @@ def main(
     condition = condition_of(net, label)
     if cutoff is not None and not 0 <= cutoff <= net.num_ws:
         raise ValueError(f"cutoff={cutoff}: this generator has {net.num_ws} w, so give 0 to {net.num_ws}")
+    if mesh is not None:
+        need_mesh(net, mesh_resolution)
     folder = writable(out)
 
     row = min(len(numbers), ROW)
@@ -91,6 +108,7 @@ def main(
     pictures: list[np.ndarray] = []
     depths: list[np.ndarray] = []
     looks: list[Look] = []
+    meshes: list[str] = []
     with torch.no_grad():
         for number in tqdm(numbers, desc="Pictures"):  # one by one: memory for one picture, which no other one touches
             styles = net.styles(ws_of(net, [number], truncation, cutoff, condition))
@@ -105,12 +123,20 @@ def main(
                     depths.append(resized(colour_depth(rendering.depth[:, 0], rendering.opacity[:, 0])[0], side))
             if cameras is not None and frames and len(looks) < row:
                 looks.append(seen)
+            if mesh is not None:
+                own = torch.Generator().manual_seed(number) if noise == "random" else noise
+                solid, report = extract_mesh(net, styles, resolution=mesh_resolution, noise=own)
+                meshes.append(write_mesh(folder / f"seed{number:04d}.{mesh}", solid).name)
+                tqdm.write(f"{meshes[-1]}: {report}")
         written = [f"{len(numbers)} pictures", _write_grid(folder / "grid.png", pictures, row)]
         if depths:
             written.append(_write_grid(folder / "depth.png", depths, row))
         if cameras is not None and looks:
             track = _track(cameras, path, frames, amplitude, middle).to(net.device)
-            written += _write_clips(folder, f"{path}.{clip}", looks, track, side)
+            along = PathClip(looks, track, side)
+            written.append(write_clip(folder / f"{path}.{clip}", along.pictures()).name)
+            written.append(write_clip(folder / f"{path}-depth.{clip}", along.depths()).name)
+        written += [f"{len(meshes)} meshes"] if meshes else []
     if cameras is not None:
         print(f"cameras: radius {cameras.radius:g}, field of view {cameras.fov:g} degrees; see --radius, --fov")
     print(f"{folder}: " + ", ".join(written))
@@ -138,36 +164,3 @@ def _track(
         return cameras.turn(frames, middle)
     yaw, pitch = amplitude or (None, None)
     return cameras.orbit(frames, 0.0 if path == "pitch" else yaw, 0.0 if path == "yaw" else pitch, middle)
-
-
-def _write_clips(folder: Path, name: str, looks: Sequence[Look], track: Camera, side: int) -> list[str]:
-    """Write pictures and depth along a path, codes side by side; only the small depth maps are kept in memory."""
-    import numpy as np
-    import torch
-    from tqdm.auto import tqdm
-
-    from sat3d.visualization import colour_depth, resized, to_uint8, write_clip
-
-    seen: list[list[torch.Tensor]] = [[] for _ in looks]
-
-    def pages() -> Iterator[np.ndarray]:
-        for i in tqdm(range(len(track)), desc="Clip"):
-            renderings = [one(track[i]) for one in looks]
-            for maps, r in zip(seen, renderings, strict=True):
-                assert r.depth is not None and r.opacity is not None
-                maps.append(torch.cat([r.depth, r.opacity], dim=1).cpu())
-            yield np.concatenate([resized(to_uint8(r.image[0]), side) for r in renderings], axis=1)
-
-    def depth_pages() -> Iterator[np.ndarray]:
-        strips = []
-        for maps in seen:
-            depth, opacity = torch.cat(maps).unbind(1)
-            # One tall map, so that a colour means the same depth in the whole clip.
-            tall = colour_depth(depth.flatten(0, 1)[None], opacity.flatten(0, 1)[None])
-            strips.append(tall.reshape(*depth.shape, 3))
-        for frame in zip(*strips, strict=True):
-            yield np.concatenate([resized(picture, side) for picture in frame], axis=1)
-
-    stem, suffix = name.split(".")
-    clips = [write_clip(folder / name, pages()), write_clip(folder / f"{stem}-depth.{suffix}", depth_pages())]
-    return [clip.name for clip in clips]

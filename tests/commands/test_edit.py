@@ -1,16 +1,20 @@
 import subprocess
 import sys
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from sat3d.cli import main as door
 from sat3d.commands.edit import main
+from sat3d.commands.seeds import ws_of
 from sat3d.generators import load_generator, save_generator, tiny_generator
 from sat3d.generators.sampling import SEEDS, CodeStream
 from sat3d.methods import AutoencoderEditor, ChannelEditor, MaskEditor
-from sat3d.visualization import to_uint8, views
+from sat3d.visualization import coloured_depths, extract_mesh, geometry_difference, to_uint8, views
+from sat3d.visualization.meshes import colours_of
 
 
 @pytest.fixture
@@ -29,7 +33,12 @@ def picture(folder, name):
 def test_full_mask_gives_the_reference_and_empty_mask_the_source(toys, editor, tmp_path):
     out = tmp_path / "out"
     main(editor, 3, "hat", 7, out=str(out), frames=2)
-    assert {p.name for p in out.iterdir()} == {"source.png", "reference.png", "edit.png", "grid.png", "orbit.mp4"}
+    clips = {"orbit.mp4", "orbit-depth.mp4", "morph.mp4"}
+    pictures = {"source.png", "reference.png", "edit.png", "grid.png", "depth.png"}
+    assert {p.name for p in out.iterdir()} == clips | pictures
+    for name in clips:
+        width = 128 if name.startswith("morph") else 3 * 128
+        assert [frame.shape for frame in imageio.mimread(out / name)] == [(128, width, 3)] * 2
     assert np.abs(picture(out, "edit") - picture(out, "reference")).max() <= 1
     assert np.abs(picture(out, "edit") - picture(out, "source")).max() > 1
     main(editor, 3, "beard", 7, out=str(out), frames=0)
@@ -52,6 +61,10 @@ def test_bad_input_leaves_nothing(toys, editor, tmp_path):
         main(editor, -1, "hat", 7, out=str(out))
     with pytest.raises(ValueError, match="transfers attributes: give --reference"):
         main(editor, 3, "hat", out=str(out))
+    with pytest.raises(ValueError, match="frames=-1, scale=2: give frames from 0 on"):
+        main(editor, 3, "hat", 7, out=str(out), frames=-1)
+    with pytest.raises(ValueError, match="mesh_resolution=1: a mesh takes at least 2"):
+        main(editor, 3, "hat", 7, out=str(out), mesh="ply", mesh_resolution=1)
     assert not out.exists()
 
 
@@ -62,7 +75,7 @@ def test_editors_of_channels_take_no_reference(toys, tmp_path):
     folder, out = str(tool.save(tmp_path / "editor", net)), tmp_path / "out"
     main(folder, 3, "backbone.synthesis.b4.conv1/2", strength=3.0, out=str(out), frames=0)
     by_name = picture(out, "edit")
-    assert {p.name for p in out.iterdir()} == {"source.png", "edit.png", "grid.png"}
+    assert {p.name for p in out.iterdir()} == {"source.png", "edit.png", "grid.png", "depth.png"}
     main(folder, 3, "hat", strength=3.0, out=str(out), frames=0)
     assert np.array_equal(picture(out, "edit"), by_name) and not np.array_equal(by_name, picture(out, "source"))
     with pytest.raises(ValueError, match="takes no reference: leave out --reference"):
@@ -87,3 +100,73 @@ def test_editors_of_w_move_w(toys, tmp_path):
     shown = views(net, net.styles(tool.edit(ws, "smile", 2.0)), net.cameras.frontal())[0, 0]
     assert np.abs(picture(out, "edit") - to_uint8(shown).astype(int)).max() <= 1
     assert np.abs(picture(out, "edit") - picture(out, "source")).max() > 1
+
+
+@pytest.fixture
+def swap(tmp_path):
+    """An editor that takes over all of the reference's styles, on a generator with a geometry: styles by strength."""
+    net = load_generator("toyfaces64")
+    tool = MaskEditor(("all",), net.style_space.size, masks=torch.ones(1, net.style_space.size))
+    before, reference = (net.styles(ws_of(net, [seed], 1.0)) for seed in (2, 8))
+    return str(tool.save(tmp_path / "editor", net)), net, lambda x: tool.edit(before, "all", x, reference=reference)
+
+
+def test_meshes_and_clips_of_an_edit_at_the_door(swap, tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    folder, net, edited = swap
+    out = tmp_path / "out"
+    options = ["--frames", "4", "--clip", "gif", "--scale", "1", "--mesh", "ply", "--mesh_resolution", "40"]
+    codes = ["--source", "2", "--reference", "8", "--attribute", "all"]
+    door(["edit", "--editor", folder, *codes, "--out", str(out), *options])
+    names = {"source", "edit", "source-difference", "edit-difference"}
+    assert {p.name for p in out.iterdir()} == {
+        *(f"{name}.ply" for name in names),
+        *(f"{name}.png" for name in ("source", "reference", "edit", "grid", "depth", "difference")),
+        *(f"{name}.gif" for name in ("orbit", "orbit-depth", "morph")),
+    }
+    meshes = {name: trimesh.load(out / f"{name}.ply") for name in names}
+    assert all(mesh.is_watertight and mesh.volume > 0.03 for mesh in meshes.values())
+    source, report = extract_mesh(net, edited(0.0), resolution=40)
+    after, _ = extract_mesh(net, edited(1.0), resolution=40, level=report.level)
+    difference = geometry_difference(source, after)
+    assert difference.scale > 0.1  # head 8 has a hat with a brim
+    for name, expected in (
+        ("source", source),
+        ("edit", after),
+        ("source-difference", difference.source),
+        ("edit-difference", difference.edited),
+    ):
+        assert np.allclose(meshes[name].vertices, expected.vertices, atol=1e-6)
+        assert np.array_equal(colours_of(meshes[name]), colours_of(expected))
+
+
+def test_the_morph_is_the_edit_by_strength_and_depth_shares_its_colours(swap, tmp_path, monkeypatch):
+    folder, net, edited = swap
+    clips = {}
+    monkeypatch.setattr(
+        "sat3d.visualization.write_clip", lambda path, frames: clips.update({path.name: list(frames)}) or path
+    )
+    main(folder, 2, "all", 8, strength=0.8, out=str(tmp_path / "out"), frames=4, scale=1, yaw=0.2)
+    track = net.cameras.orbit(4, around=(0.2, 0.0))
+    for i, strength in enumerate((0.0, 0.4, 0.8, 0.4)):
+        image = net.synthesize(edited(strength), track[i]).image[0]
+        assert np.abs(clips["morph.mp4"][i] - to_uint8(image).astype(int)).max() <= 1
+    assert np.array_equal(clips["orbit.mp4"][0][:, :64], clips["morph.mp4"][0])
+    assert np.array_equal(clips["orbit.mp4"][2][:, 128:], clips["morph.mp4"][2])
+    seen = [net.synthesize(edited(x), net.cameras.at(0.2, 0.0)) for x in (0.0, 1.0, 0.8)]
+    maps = coloured_depths(*(torch.stack([getattr(r, name)[0] for r in seen]) for name in ("depth", "opacity")), True)
+    page = np.asarray(Image.open(tmp_path / "out" / "depth.png"))
+    for i in range(3):
+        assert np.array_equal(page[22:-4, 4 + 68 * i : 68 + 68 * i], maps[i, 0].repeat(2, 0).repeat(2, 1))
+
+
+def test_a_flat_generator_has_a_morph_and_no_mesh(toys, tmp_path):
+    net = load_generator(toys.flat)
+    net.name = toys.flat
+    tool = ChannelEditor.of(net.style_space, ("hat",), channels=torch.tensor([[2]]), directions=torch.ones(1, 1))
+    folder, out = str(tool.save(tmp_path / "editor", net)), tmp_path / "out"
+    with pytest.raises(ValueError, match="is a 2-D generator and has no density"):
+        main(folder, 3, "hat", out=str(out), mesh="obj")
+    assert not out.exists()
+    main(folder, 3, "hat", out=str(out), frames=2)
+    assert {p.name for p in out.iterdir()} == {"source.png", "edit.png", "grid.png", "morph.mp4"}

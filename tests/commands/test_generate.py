@@ -12,7 +12,7 @@ from sat3d.commands.generate import main
 from sat3d.commands.seeds import parse_seeds, ws_of
 from sat3d.generators import build_generator, load_generator, save_generator, tiny_generator
 from sat3d.ops.camera import Camera
-from sat3d.visualization import resized, to_uint8
+from sat3d.visualization import extract_mesh, resized, to_uint8
 
 
 def picture(folder: Path, seed: int) -> np.ndarray:
@@ -70,6 +70,8 @@ def test_flat_generator_takes_no_camera(toys, tmp_path):
     for setting in ({"yaw": 0.1}, {"fov": 20.0}, {"neural_resolution": 8}, {"amplitude": (0.1, 0.1)}):
         with pytest.raises(ValueError, match=f"{next(iter(setting))}: .*2-D generator and takes no camera"):
             main(toys.flat, "0", str(tmp_path / "other"), **setting)
+    with pytest.raises(ValueError, match="is a 2-D generator and has no density"):
+        main(toys.flat, "0", str(tmp_path / "other"), mesh="ply")
     assert not (tmp_path / "other").exists()
 
 
@@ -179,6 +181,19 @@ def test_clips_can_be_played_as_gif(tmp_path):
     door(["generate", *options, "--out", str(tmp_path)])
     for name in ("yaw.gif", "yaw-depth.gif"):
         assert len(imageio.mimread(tmp_path / name)) == 3
+
+
+def test_every_seed_has_its_mesh(tmp_path, capsys):
+    trimesh = pytest.importorskip("trimesh")
+    main("toyfaces64", "2,4", str(tmp_path), frames=0, mesh="obj", mesh_resolution=32)
+    net = load_generator("toyfaces64")
+    printed = capsys.readouterr().out
+    for seed in (2, 4):
+        expected, report = extract_mesh(net, net.styles(ws_of(net, [seed], 1.0)), resolution=32)
+        read = trimesh.load(tmp_path / f"seed{seed:04d}.obj")
+        assert np.allclose(read.bounds, expected.bounds, atol=1e-6) and read.is_watertight
+        assert f"seed{seed:04d}.obj: {report}" in printed and "watertight" in str(report)
+    assert "2 meshes" in printed
 
 
 def test_many_seeds_and_large_pictures_fit_the_page(toys, tmp_path, clips):
