@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sat3d.commands.checks.explanations import explain
 from sat3d.commands.checks.finding import Finding, counted, listed, one_line
-from sat3d.commands.checks.requirements import DEVELOPMENT, module_of, python, typed, wanted
+from sat3d.commands.checks.requirements import DATA, DEVELOPMENT, module_of, python, typed, wanted
 
 FIRST = ("numpy", "torch", "torchvision", "lightning")  # others import these, so they are to blame first
 OURS = ("sat3d.methods", "sat3d.evaluation")  # which import nearly all the rest of the package
@@ -24,7 +24,11 @@ _failed: list[str] = []
 def parts() -> list[str]:
     """Return the modules to try: of what is installed of what users need, and ours at the end."""
     try:
-        modules = {module_of(each.name) for each in wanted() if each.extra != DEVELOPMENT and each.installed}
+        modules = {
+            module_of(each.name)
+            for each in wanted()
+            if each.extra != DEVELOPMENT and each.installed and each.name not in DATA
+        }
     except PackageNotFoundError:  # imported from a folder
         modules = set(FIRST)
     return [*(name for name in FIRST if name in modules), *sorted(modules - set(FIRST)), *OURS]

@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 DEVELOPMENT = "dev"  # the extra that users need none of
 MODULES = {  # where the module is not called as the distribution
+    "dlib-bin": "dlib",
     "imageio-ffmpeg": "imageio_ffmpeg",
     "open-clip-torch": "open_clip",
     "pillow": "PIL",
@@ -25,6 +26,7 @@ MODULES = {  # where the module is not called as the distribution
     "scikit-image": "skimage",
     "scikit-learn": "sklearn",
 }
+DATA = frozenset({"face-recognition-models"})  # carry files alone; this one's module needs a setuptools of old
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ GIVES = {
     "dci": "the classifiers of DCI",
     "svm": "InterFaceGAN's support vectors",
     "flows": "StyleFlow",
+    "landmarks": "finding faces in pictures, to align them",
     "mesh": "meshes of 3-D generators",
     "parquet": "tables as .parquet",
     "tensorboard": "TensorBoard as a logger",

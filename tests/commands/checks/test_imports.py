@@ -3,10 +3,11 @@
 import importlib.util
 
 import pytest
+from packaging.requirements import Requirement
 
 from sat3d.commands.checks import imports, running
 from sat3d.commands.checks.explanations import explain
-from sat3d.commands.checks.requirements import version_of
+from sat3d.commands.checks.requirements import Wanted, version_of
 
 
 @pytest.fixture
@@ -111,6 +112,13 @@ def test_everything_that_is_to_be_tried_is_a_module():
     assert {"sat3d.methods", "open_clip", "PIL", "yaml"} <= set(tried)
     assert not {"pytest", "ruff", "hatchling"} & set(tried)
     assert all(importlib.util.find_spec(name.partition(".")[0]) for name in tried)
+
+
+def test_packages_that_only_carry_files_are_not_imported(monkeypatch):
+    names = ("numpy", "face-recognition-models")
+    monkeypatch.setattr(imports, "wanted", lambda: [Wanted(Requirement(name), "landmarks") for name in names])
+    monkeypatch.setattr(Wanted, "installed", "1.0")
+    assert "numpy" in imports.parts() and "face_recognition_models" not in imports.parts()
 
 
 def test_checks_that_need_a_module_that_crashes_leave_the_blame_to_its_import(monkeypatch, tmp_path):
