@@ -48,6 +48,24 @@ def save_observer(observer: Observer, path: str | Path) -> Path:
     return save_weights(observer.state_dict(), observer.describe(), path)
 
 
+def read_weights(path: Path, what: str = "observer") -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what `save_weights` wrote: the configuration, and weights in float32.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{what} file {str(path)!r} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = json.loads((file.metadata() or {}).get("config", "{}"))
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{what} file {str(path)!r} is damaged or truncated: {error}") from error
+    return config, {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
+
+
 @cache
 @torch.inference_mode(False)  # what is shared may be asked for within a test, and is written to elsewhere
 def load_observer(name: str | Path) -> Observer:
@@ -68,23 +86,15 @@ def load_observer(name: str | Path) -> Observer:
     if Path(name).suffix in (".pt", ".ts"):
         return ScriptedIdentity(name)
     path = Path(name) if Path(name).suffix == ".safetensors" else shipped_path(str(name))
-    if not path.is_file():
-        raise FileNotFoundError(f"observer file {str(path)!r} does not exist")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise ValueError(f"observer file {str(path)!r} is damaged or truncated: {error}") from error
-    config = json.loads(metadata.get("config", "{}"))
-    kind = config.get("kind")
+    config, state = read_weights(path)
+    kind = str(config.get("kind"))
     if kind not in _BUILDERS:
         raise ValueError(f"{str(path)!r} holds no observer (kind {kind!r}); known kinds: {', '.join(_BUILDERS)}")
     # The initial weights are overwritten at once; drawing them must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         observer = _BUILDERS[kind](config)
     try:
-        observer.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in state.items()})
+        observer.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{str(path)!r} does not fit its own configuration: {error}") from error
     return observer.freeze()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 from sat3d import shipped
 from sat3d.data.observed import SOURCES
 from sat3d.data.world import PictureBatch
+from sat3d.ops.augment import Augmentation
+from sat3d.ops.schedules import one_cycle
 from sat3d.perception import Observer, save_weights
-from sat3d.pretraining.augment import Augmentation
 from sat3d.pretraining.truth import Grader
 from sat3d.world import HeadWorld
 
@@ -155,19 +155,14 @@ class ObserverPretraining(LightningModule, ABC):
         optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
         steps = int(self.trainer.estimated_stepping_batches)
 
-        def rate(step: int) -> float:
-            rise = max(1, round(config.warmup * steps))
-            if step < rise:
-                return (step + 1) / rise
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps, config.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
         # keyed by the step, so that a resumed run changes the same pictures in the same way
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         rgb, segmentation = self.augmentation(batch.rgb, batch.segmentation, random)
+        assert segmentation is not None
         loss = self.loss(batch, rgb.contiguous(memory_format=torch.channels_last), segmentation)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss

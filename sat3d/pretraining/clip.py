@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from sat3d.data.world import PictureBatch
+from sat3d.ops.augment import Augmentation
 from sat3d.perception import QMM, ClipModel, DescriptorGroups
 from sat3d.perception.clip import Preprocess, register_own_models
 from sat3d.pretraining.attribute_loss import AttributeLoss
-from sat3d.pretraining.augment import Augmentation
 from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
 from sat3d.pretraining.figures import MaskedMean
 from sat3d.world import HeadWorld

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from sat3d.data.world import PictureBatch
+from sat3d.ops.augment import Augmentation
 from sat3d.perception import (
     AttributePredictor,
     IdentityConfig,
@@ -16,7 +17,6 @@ from sat3d.perception import (
     PredictorConfig,
 )
 from sat3d.pretraining.attribute_loss import AttributeLoss
-from sat3d.pretraining.augment import Augmentation
 from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
 from sat3d.pretraining.figures import MaskedMean, PairSimilarity, PartIoU
 

@@ -1,6 +1,6 @@
 import torch
 
-from sat3d.pretraining.augment import Augmentation
+from sat3d.ops.augment import Augmentation
 
 
 def pictures():

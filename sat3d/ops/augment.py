@@ -1,4 +1,4 @@
-"""Small changes to training pictures, so that observers carry over from the world's pictures to a generator's."""
+"""Small changes to training pictures, so that networks carry over from one kind of pictures to another."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ class Augmentation:
 
     @torch.no_grad()
     def __call__(
-        self, rgb: Float[Tensor, "b 3 h w"], segmentation: UInt8[Tensor, "b h w"], random: torch.Generator
-    ) -> tuple[Float[Tensor, "b 3 h w"], UInt8[Tensor, "b h w"]]:
+        self, rgb: Float[Tensor, "b 3 h w"], segmentation: UInt8[Tensor, "b h w"] | None, random: torch.Generator
+    ) -> tuple[Float[Tensor, "b 3 h w"], UInt8[Tensor, "b h w"] | None]:
         """Change pictures, and shift their segmentation along.
 
         Args:
             rgb: Pictures in [-1, 1].
-            segmentation: Their part numbers.
+            segmentation: Their part numbers, where they are known.
             random: Source of all random numbers, on the CPU.
         """
         with torch.autocast(rgb.device.type, enabled=False):  # pixels stay in float32 under mixed precision
             return self._changed(rgb, segmentation, random)
 
-    def _changed(self, rgb: Tensor, segmentation: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _changed(
+        self, rgb: Tensor, segmentation: Tensor | None, random: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
         count, device = len(rgb), rgb.device
 
         def uniform(*shape: int) -> Tensor:
@@ -62,11 +64,14 @@ class Augmentation:
             rgb = rgb + field * (self.noise * uniform(count, 1, 1, 1))
         return rgb, segmentation
 
-    def _shifted(self, rgb: Tensor, segmentation: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _shifted(
+        self, rgb: Tensor, segmentation: Tensor | None, random: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
         side, reach = rgb.shape[-1], self.shift
         offset = torch.randint(0, 2 * reach + 1, (2, len(rgb), 1), generator=random) - reach
         rows, columns = (torch.arange(side) + offset).clamp(0, side - 1).to(rgb.device)
         picture = torch.arange(len(rgb), device=rgb.device)[:, None, None]
         rows, columns = rows[:, :, None], columns[:, None, :]
         # the colour axis comes last with this indexing
-        return rgb[picture, :, rows, columns].permute(0, 3, 1, 2), segmentation[picture, rows, columns]
+        shifted = rgb[picture, :, rows, columns].permute(0, 3, 1, 2)
+        return shifted, None if segmentation is None else segmentation[picture, rows, columns]
