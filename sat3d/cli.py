@@ -1,5 +1,6 @@
 """The door: `lightning VERB …` (`sat3d` is the same program). It only finds the verb and hands over."""
 
+import json
 import os
 import sys
 import traceback
@@ -20,6 +21,7 @@ TRAINER_VERBS = {
 }
 COMMANDS = {
     "generate": "pictures, a grid and an orbit clip of a generator's seeds",
+    "invert": "pictures of your own as codes that edit, and every editor, takes",
     "edit": "change attributes of a seed with an editor, as pictures and a clip",
     "compare": "methods on the same codes at an equal change of their targets, with a report",
     "transfer": "transfers against copying, chance and the ideal edit, at equal drift",
@@ -31,8 +33,14 @@ COMMANDS = {
     "fetch": "a released network's file from a URL, to be used by name",
     "doctor": "whether this machine is ready, and what to type where it is not",
 }
-# Verbs about files take them as bare words too: `sat3d inspect FILE` is `sat3d inspect --file FILE`.
-OPERANDS = {"inspect": ("file",), "convert": ("file", "out"), "fetch": ("name", "url"), "sweep": ("file",)}
+# Verbs about files take them as bare words too: `sat3d inspect FILE` is `sat3d inspect --file FILE`. `+`: any number.
+OPERANDS = {
+    "invert": ("pictures+",),
+    "inspect": ("file",),
+    "convert": ("file", "out"),
+    "fetch": ("name", "url"),
+    "sweep": ("file",),
+}
 
 USAGE = """\
 usage: lightning VERB [OPTIONS]        (sat3d is the same program)
@@ -108,8 +116,14 @@ def dispatch(args: Sequence[str]) -> None:
 
 def _named(verb: str, args: list[str]) -> list[str]:
     """Write the bare words at the start as the options that they stand for."""
-    words = list(takewhile(lambda word: not word.startswith("-"), args))[: len(OPERANDS.get(verb, ()))]
-    options = [f"--{option}={word}" for option, word in zip(OPERANDS.get(verb, ()), words, strict=False)]
+    operands = OPERANDS.get(verb, ())
+    words = list(takewhile(lambda word: not word.startswith("-"), args))
+    if any(operand.endswith("+") for operand in operands):
+        (operand,) = operands
+        options = [f"--{operand[:-1]}={json.dumps(words)}"] if words else []
+    else:
+        words = words[: len(operands)]
+        options = [f"--{operand}={word}" for operand, word in zip(operands, words, strict=False)]
     return options + args[len(words) :]
 
 

@@ -57,6 +57,13 @@ def methods(toys, cache) -> dict:
                   attributes={"hat": ["head"]}, named_by=toys.parser, render_batch=4, labeller=scorer),
             {"max_epochs": 1},
         ),
+        "encoder": (
+            {"class_path": "sat3d.inversion.EncoderTraining", "init_args": {
+                "generator": net, "widths": [8, 8], "resolution": 32, "picture_from": 0.5,
+                "loss": {"perceptual_network": scorer, "code": 0.0}}},
+            made("", "codes")[1],
+            steps,
+        ),
     }  # fmt: skip
     return {name: {"model": m, "data": d, "trainer": t} for name, (m, d, t) in cases.items()}
 

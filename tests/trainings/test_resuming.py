@@ -10,8 +10,8 @@ from sat3d.commands.trainer import SatCLI
 from tests.trainings.cases import write
 
 NAMES = ("sat3d", "styleae", "plugen", "styleflow", "stylespace", "styleclip", "interfacegan", "ganspace", "sefa",
-         "editing-in-style", "pretraining-clip", "pretraining-labeller", "pretraining-parser", "pretraining-identity",
-         "pretraining-generator")  # fmt: skip
+         "editing-in-style", "encoder", "pretraining-clip", "pretraining-labeller", "pretraining-parser",
+         "pretraining-identity", "pretraining-generator")  # fmt: skip
 
 
 class Killed(BaseException):
