@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sat3d.commands.seeds import writable
+from sat3d.commands.sources import Align, codes_of
 
 if TYPE_CHECKING:
     from torch import Tensor
     from trimesh import Trimesh
 
     from sat3d.generators import Generator
+    from sat3d.inversion import PictureCodes
     from sat3d.methods import Editor
     from sat3d.ops.camera import Camera
     from sat3d.visualization import Look
@@ -36,9 +39,9 @@ class _Edit:
 
 def main(
     editor: str,
-    source: int,
+    source: int | str,
     attribute: str,
-    reference: int | None = None,
+    reference: int | str | None = None,
     strength: float = 1.0,
     out: str = "out",
     generator: str | None = None,
@@ -51,49 +54,61 @@ def main(
     clip: Literal["mp4", "gif"] = "mp4",
     mesh: Literal["ply", "obj"] | None = None,
     mesh_resolution: int = 128,
+    align: Align = "auto",
+    landmarks: str | None = None,
 ) -> None:
-    """Change attributes of a source seed, and write pictures, clips and, if asked for, meshes.
+    """Change attributes of a source, and write pictures, clips and, if asked for, meshes.
 
-    Editors that transfer (SAT3D) take them from a reference seed; others (StyleSpace) move along what they found.
+    Editors that transfer (SAT3D) take them from a reference; others (StyleSpace) move along what they found. Source and
+    reference are seeds, pictures, or codes of pictures that `sat3d invert` kept.
 
     Args:
         editor: Folder that a run exported (runs/NAME/NUMBER/editor), or a checkpoint (.ckpt).
-        source: Seed of the source.
+        source: Seed, picture (PNG, JPEG, …), or what `sat3d invert` kept of one: its folder or code.safetensors.
         attribute: What is changed; several joined by commas, e.g. hat,hat_colour. A channel editor also takes channels,
             as LAYER/CHANNEL.
-        reference: Seed of the reference, for editors that take one.
+        reference: The same, for editors that take one.
         strength: Editing intensity; 0 leaves the source as it is. 1 is the reference; for channels, one standard
             deviation (5 to 20 are usual).
         out: Folder for the files.
         generator: Name or file of the generator; the one that the editor was made for, if not given.
-        truncation: Truncation ψ of both codes.
+        truncation: Truncation ψ of seeds.
         threshold: Cut soft masks at this probability.
-        yaw: Camera angle around the head in radians, 3-D generators only.
+        yaw: Camera angle around the head in radians, 3-D generators only; a picture's own, or frontal, if not given.
         pitch: Camera angle from level in radians, 3-D generators only.
         frames: Frames of a clip, 0 for none.
         scale: Enlargement of grid and clips.
         clip: Format of the clips.
         mesh: Format of meshes of source and edit, and of their difference; none if not given. 3-D generators only.
         mesh_resolution: Samples a side of the cube that meshes are made from.
+        align: How faces in pictures are turned and cut: as in FFHQ, not at all, or as the generator's were (auto).
+        landmarks: File with the landmarks of the pictures' faces, or folder with a file for each; found if not given.
     """
     names = [name.strip() for name in attribute.split(",") if name.strip()]
     label = f"{'+'.join(names)} {strength:g}"
-    if source < 0 or (reference or 0) < 0:
-        raise ValueError(f"source={source}, reference={reference}: seeds are numbers from 0 on")
     if frames < 0 or scale < 1:
         raise ValueError(f"frames={frames}, scale={scale}: give frames from 0 on and a scale from 1 on")
 
     import torch
 
     from sat3d.commands.seeds import camera_of
+    from sat3d.inversion import with_tuning
     from sat3d.visualization import edit_grid, look, need_mesh, write_picture
 
     net, tool = _loaded(editor, generator, threshold)
+    _check(tool, names, reference)
+    camera = camera_of(net, yaw, pitch)
+    if mesh is not None:
+        need_mesh(net, mesh_resolution)
     with torch.no_grad():
-        camera = camera_of(net, yaw, pitch)
-        if mesh is not None:
-            need_mesh(net, mesh_resolution)
-        edit = _edit(net, tool, names, source, reference, truncation, strength)
+        read = partial(codes_of, net=net, truncation=truncation, align=align, landmarks=landmarks)
+        codes = read(source)
+        edit = _edit(
+            net, tool, names, codes, None if reference is None else read(reference, option="reference"), strength
+        )
+        net = with_tuning(net, codes.tuned)
+        if codes.camera is not None and yaw is None and pitch is None:
+            camera = codes.camera
         shown = edit.shown()
         meshes = {} if mesh is None else _meshes(net, shown, mesh_resolution)
         folder = writable(out)  # everything that can be wrong has been found by now
@@ -102,7 +117,7 @@ def main(
         grid = edit_grid(net, edit.source, edit.reference, shown["edit"], [label], camera, scale)
         written.append(write_picture(folder / "grid.png", grid).name)
         if frames:
-            track = None if net.cameras is None else net.cameras.orbit(frames, around=(yaw or 0.0, pitch or 0.0))
+            track = None if camera is None else _track(net, camera, frames)
             written += _write_clips(folder, clip, net, edit, looks, track, frames, net.resolution * scale)
         if meshes:
             written += _write_meshes(folder, f".{mesh}", meshes, net, camera)
@@ -126,31 +141,39 @@ def _loaded(editor: str, generator: str | None, threshold: float | None) -> tupl
     return net, tool.hard(threshold)
 
 
+def _check(tool: Editor, names: Sequence[str], reference: int | str | None) -> None:
+    """Refuse what the editor cannot do, before pictures are inverted for it."""
+    if tool.needs_reference != (reference is not None):
+        needs = "transfers attributes: give" if tool.needs_reference else "takes no reference: leave out"
+        raise ValueError(f"reference: {type(tool).__name__} {needs} --reference")
+    if unknown := [name for name in names if not tool.knows(name)]:
+        raise ValueError(f"attribute: unknown {', '.join(unknown)}; this editor knows {tool.known_names()}")
+
+
 def _edit(
     net: Generator,
     tool: Editor,
     names: Sequence[str],
-    source: int,
-    reference: int | None,
-    truncation: float,
+    codes: PictureCodes,
+    reference: PictureCodes | None,
     strength: float,
 ) -> _Edit:
-    """Read the codes, and try the edit."""
-    from sat3d.commands.seeds import ws_of
-
-    if tool.needs_reference != (reference is not None):
-        needs = "transfers attributes: give" if tool.needs_reference else "takes no reference: leave out"
-        raise ValueError(f"reference: {type(tool).__name__} {needs} --reference")
-    ws = ws_of(net, [source], truncation)
-    before = net.styles(ws)
-    wanted = None if reference is None else net.styles(ws_of(net, [reference], truncation))
+    """Say what codes become, by strength."""
+    from sat3d.methods.base import edited_styles
 
     def edited(amount: float) -> Tensor:
-        if tool.space == "w":
-            return net.styles(tool.edit(ws, names, amount))
-        return tool.edit(before, names, amount, reference=wanted)
+        return edited_styles(net, tool, codes, names, amount, reference=reference)
 
-    return _Edit(before, wanted, edited, strength)
+    return _Edit(codes.styles, None if reference is None else reference.styles, edited, strength)
+
+
+def _track(net: Generator, camera: Camera, frames: int) -> Camera:
+    """Return an orbit around a view."""
+    from sat3d.inversion import angles_of
+
+    assert net.cameras is not None
+    yaw, pitch = angles_of(camera)[0].tolist()
+    return net.cameras.orbit(frames, around=(yaw, pitch))
 
 
 def _write_pictures(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sat3d.commands.seeds import writable
+from sat3d.commands.sources import Align, read_aligned
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,7 @@ def main(
     tune: int = 0,
     yaw: float | None = None,
     pitch: float | None = None,
-    align: Literal["auto", "none", "ffhq"] = "auto",
+    align: Align = "auto",
     landmarks: str | None = None,
     lr: float = 0.1,
     noise: float = 0.0,
@@ -122,7 +123,7 @@ class Work:
     invert: PictureInverter
     camera: Camera | None
     folder: Path
-    align: Literal["auto", "none", "ffhq"] = "auto"
+    align: Align = "auto"
     landmarks: str | None = None
     redo: bool = False
     inverted: int = 0
@@ -135,7 +136,7 @@ class Work:
         net, todo, refused = self.invert.generator, [], []
         for path, name in items:
             try:
-                picture = self.read(path)
+                picture = read_aligned(path, net, self.align, self.landmarks, "pictures")
             except (ValueError, ImportError) as error:
                 refused.append(str(error))
                 bar.update()
@@ -157,27 +158,6 @@ class Work:
                 self.inverted += 1
                 bar.update()
         return refused
-
-    def read(self, path: Path) -> Tensor:
-        """Read a picture and align it as the generator's are, (1, 3, R, R).
-
-        Raises:
-            ValueError: it is none, or shows no face where one is looked for.
-            ImportError: landmarks have to be found, and what finds them is not installed.
-        """
-        from sat3d.inversion import expected_alignment, prepare_picture, read_landmarks, read_picture
-
-        net = self.invert.generator
-        align = expected_alignment(net.name) if self.align == "auto" else self.align
-        points = None
-        if self.landmarks is not None:
-            given = Path(self.landmarks)
-            if given.is_dir():
-                near = [given / f"{path.stem}{suffix}" for suffix in (".json", ".csv", ".npy")]
-                given = next((file for file in near if file.is_file()), near[0])
-            points = read_landmarks(given)
-        picture = read_picture(path, name="pictures")
-        return prepare_picture(picture, net.resolution, align=align, landmarks=points, name=str(path))
 
     def _write(self, folder: Path, found: Inverted, **facts: Any) -> None:
         """Write a picture's folder; the code comes last, so that one that is there has all the rest."""

@@ -21,7 +21,7 @@ from sat3d.inversion.spaces import SPACES, Codes, CodeStatistics, Space
 from sat3d.ops.camera import Camera
 from sat3d.perception.networks import fit_resolution
 
-Progress = Callable[[int, int, float], None]
+Progress = Callable[[int, int, float], object]
 """Told after every step: how many are done, of how many, and the mean loss."""
 
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sat3d.generators import Generator
-from sat3d.generators.batches import CodeBatch
 
 WEIGHTS, CARD = "editor.safetensors", "card.json"
 
@@ -159,22 +158,39 @@ class Editor(nn.Module, ABC):
         return editor.eval()
 
 
+class Codes(Protocol):
+    """Anything with codes of both spaces: `CodeBatch` of a stream, `PictureCodes` of an inversion."""
+
+    @property
+    def ws(self) -> Tensor:
+        """(B, num_ws, w_dim)."""
+
+    @property
+    def styles(self) -> Tensor:
+        """(B, C)."""
+
+
 def edited_styles(
     generator: Generator,
     editor: Editor,
-    codes: CodeBatch,
+    codes: Codes,
     attribute: str | Sequence[str],
     strength: float | Float[Tensor, " b"] = 1.0,
     *,
-    reference: CodeBatch | None = None,
+    reference: Codes | None = None,
     values: Tensor | None = None,
 ) -> Float[Tensor, "b c"]:
-    """Return the styles of edited codes, (B, C), whichever space the editor moves; see `Editor.edit`."""
+    """Return the styles of edited codes, (B, C), whichever space the editor moves; see `Editor.edit`.
+
+    Where styles are not those of their ws, as after an inversion into S, what an editor of w changes is added to them.
+    """
     if editor.space == "s":
         given = None if reference is None else reference.styles
         return editor.edit(codes.styles, attribute, strength, reference=given, values=values)
     given = None if reference is None else reference.ws
-    return generator.styles(editor.edit(codes.ws, attribute, strength, reference=given, values=values))
+    edited = generator.styles(editor.edit(codes.ws, attribute, strength, reference=given, values=values))
+    own = generator.styles(codes.ws)
+    return torch.where(own == codes.styles, edited, codes.styles + (edited - own))
 
 
 def _editor_class(path: str) -> type[Editor]:

@@ -141,7 +141,7 @@ def draw_mesh(
 def difference_grid(
     source: Trimesh, edited: Trimesh, difference: GeometryDifference, cameras: Camera, side: int = 256
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw source and edit without colours, and what was added and taken away on both; one row per camera.
+    """Draw source and edit without colours, and both in colours of what was added and taken away; one row per camera.
 
     Args:
         source: before.
@@ -153,5 +153,6 @@ def difference_grid(
     drawn = [draw_mesh(mesh, cameras, side, plain=True) for mesh in (source, edited)]
     drawn += [draw_mesh(mesh, cameras, side) for mesh in (difference.edited, difference.source)]
     scale = f"{difference.scale:.3f}"
-    columns = ["source", "edit", f"added (on the edit), ±{scale}", f"taken away (on the source), ±{scale}"]
+    told = f"red added, blue gone, ±{scale}"
+    columns = ["source", "edit", f"edit: {told}", f"source: {told}"]
     return picture_grid(torch.stack(drawn, dim=1), columns=columns)

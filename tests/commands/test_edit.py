@@ -1,5 +1,8 @@
+import re
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import imageio.v2 as imageio
 import numpy as np
@@ -12,7 +15,9 @@ from sat3d.commands.edit import main
 from sat3d.commands.seeds import ws_of
 from sat3d.generators import load_generator, save_generator, tiny_generator
 from sat3d.generators.sampling import SEEDS, CodeStream
-from sat3d.methods import AutoencoderEditor, ChannelEditor, MaskEditor
+from sat3d.inversion import InversionOptions, LossOptions, PictureInverter, Recipe, load_codes
+from sat3d.methods import AutoencoderEditor, ChannelEditor, DirectionEditor, MaskEditor
+from sat3d.methods.base import edited_styles
 from sat3d.visualization import coloured_depths, extract_mesh, geometry_difference, to_uint8, views
 from sat3d.visualization.meshes import colours_of
 
@@ -170,3 +175,61 @@ def test_a_flat_generator_has_a_morph_and_no_mesh(toys, tmp_path):
     assert not out.exists()
     main(folder, 3, "hat", out=str(out), frames=2)
     assert {p.name for p in out.iterdir()} == {"source.png", "edit.png", "grid.png", "morph.mp4"}
+
+
+@pytest.fixture
+def inverted(toys, tmp_path, monkeypatch):
+    """Return a folder that `invert` wrote, of a picture of the tiny generator; its networks are the tiny ones."""
+    monkeypatch.chdir(tmp_path)
+    net = load_generator(toys.generator)
+    image = net.synthesize(net.styles(ws_of(net, [5], 1.0)), camera=net.cameras.at(0.3, 0.1)).image
+    Image.fromarray(to_uint8(image[0])).save("photo.png")
+    words = ["invert", "photo.png", "--generator", toys.generator, "--steps", "4", "--perceptual_network", toys.scorer]
+    door([*words, "--space", "s", "--encoder", "none", "--out", "codes"])
+    return "codes/photo"
+
+
+def test_codes_of_a_picture_are_edited_from_their_own_view(toys, editor, inverted):
+    net = load_generator(toys.generator)
+    codes = load_codes(f"{inverted}/code.safetensors", net)
+    seen = to_uint8(codes.show(net).image[0]).astype(int)
+    main(editor, inverted, "beard", 7, out="out", frames=2)
+    assert np.abs(picture(Path("out"), "source") - seen).max() <= 1
+    assert np.array_equal(picture(Path("out"), "source"), picture(Path("out"), "edit"))  # the mask of beard is empty
+    main(editor, "3", "hat", f"{inverted}/code.safetensors", out="out", frames=0, yaw=0.0, pitch=0.0)
+    frontal = to_uint8(net.synthesize(codes.styles, camera=net.cameras.frontal()).image[0]).astype(int)
+    assert np.abs(picture(Path("out"), "edit") - frontal).max() <= 1  # a full mask gives the reference
+
+
+def test_editors_of_w_move_codes_whose_styles_are_their_own(toys, inverted):
+    net = load_generator(toys.generator)
+    codes = load_codes(f"{inverted}/code.safetensors", net)
+    assert (codes.styles - net.styles(codes.ws)).abs().max() > 1e-3
+    tool = DirectionEditor(("hat",), torch.ones(1, net.w_dim))
+    same = edited_styles(net, tool, codes, "hat", 0.0)
+    assert torch.equal(same, codes.styles)
+    moved = edited_styles(net, tool, codes, "hat", 2.0)
+    wanted = net.styles(tool.edit(codes.ws, "hat", 2.0)) - net.styles(codes.ws)
+    assert torch.allclose(moved - codes.styles, wanted, atol=1e-4) and wanted.abs().max() > 0.1
+
+
+def test_a_picture_is_inverted_on_the_way(toys, editor, inverted, monkeypatch):
+    loss = LossOptions(perceptual_network=toys.scorer)
+    few = InversionOptions(steps=4, loss=loss)
+    quick = partial(PictureInverter, recipe=Recipe(few, encoder="none"))
+    monkeypatch.setattr("sat3d.inversion.PictureInverter", quick)
+    main(editor, "photo.png", "beard", 7, out="direct", frames=0)
+    main(editor, inverted, "beard", 7, out="kept", frames=0)
+    assert np.array_equal(picture(Path("direct"), "source"), picture(Path("kept"), "source"))
+
+
+def test_sources_that_are_nothing_are_told_of(editor, inverted, capsys):
+    for source, told in {
+        "nothing.png": "source='nothing.png' does not exist",
+        "-3": "source=-3: seeds are numbers from 0 on",
+        "nothing.safetensors": "there is no file nothing.safetensors",
+        "editor/card.json": "source='editor/card.json'",
+    }.items():
+        with pytest.raises((ValueError, FileNotFoundError), match=re.escape(told)):
+            main(editor, source, "beard", 7, out="nowhere")
+    assert not Path("nowhere").exists()
