@@ -48,9 +48,9 @@ class MeshReport:
 
     def __str__(self) -> str:
         told = [f"{self.faces} faces", "watertight" if self.watertight else "NOT watertight", f"level {self.level:.3g}"]
-        told += [f"{self.parts} parts"] if self.parts > 1 else []
-        told += [f"{self.specks} specks dropped"] if self.specks else []
-        told += [f"{self.hollows} hollows filled"] if self.hollows else []
+        told += [f"parts: {self.parts}"] if self.parts > 1 else []
+        told += [f"specks dropped: {self.specks}"] if self.specks else []
+        told += [f"hollows filled: {self.hollows}"] if self.hollows else []
         return ", ".join([*told, *(["cut flat at the cube's sides"] if self.capped else [])])
 
 

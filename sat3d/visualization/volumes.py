@@ -104,7 +104,7 @@ def surface_level(generator: Generator, planes: Float[Tensor, "1 3 f h w"]) -> f
       turns half opaque: 0.03 too near everywhere;
     - the median σ where rays end: no bias, but grazing rays collect their opacity in thinner matter, and the mesh
       loses 5 % of the opaque rays, at the outline. The lower quartile loses 3 %, at a bias of 0.006;
-    - the surface where the opacity along rays passes one half, from directions all around (sums of
+    - on five of them, the surface where the opacity along rays passes one half, from directions all around (sums of
       softplus(σ − 1) along the grid): no nearer to the rendered depth than the median, and as thin at the outline.
 
     Args:
