@@ -115,7 +115,7 @@ class OnePass(LightningModule, ABC):
         own = set(dict(self.named_buffers(recurse=False))) | {"clock"}
         kept = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
         share = {f"{name}.{k}": v for name, metric in self._statistics() for k, v in metric.state_dict().items()}
-        if self.trainer.world_size > 1:
+        if self._processes > 1:
             checkpoint["shares"] = _of_everybody(share)
         for name, metric in self._statistics():
             # Adding up leaves copies behind, which a checkpoint during validation must not make in inference mode.
@@ -138,7 +138,7 @@ class OnePass(LightningModule, ABC):
             if value != basis.get(key):
                 raise ValueError(f"checkpoint: its statistics are of {key}={value}, not of {basis.get(key)}")
         shares = checkpoint.get("shares", [])
-        if len(shares) == self.trainer.world_size:  # sums in another order would not be the same to the last digit
+        if len(shares) == self._processes:  # sums in another order would not be the same to the last digit
             checkpoint["state_dict"] |= shares[self.global_rank]
         elif self.global_rank:
             state = checkpoint["state_dict"]
@@ -156,6 +156,10 @@ class OnePass(LightningModule, ABC):
     def export(self, folder: Path) -> None:
         """Write what the fit leaves behind: the editor, and what subclasses add."""
         self.editor().save(folder / "editor", self.generator, **self.facts())
+
+    @property
+    def _processes(self) -> int:
+        return self._trainer.world_size if self._trainer is not None else 1
 
     def _statistics(self) -> Iterator[tuple[str, Metric]]:
         for name, module in self.named_children():

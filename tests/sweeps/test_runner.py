@@ -144,7 +144,7 @@ def test_ctrl_c_ends_the_trials_and_tells_how_to_go_on(place, number):
     until(lambda: all(Path(f"out/trials/{k}/metrics.csv").is_file() for k in range(2)))
     children = [int(Path(f"out/trials/{k}/trial.pid").read_text()) for k in range(2)]
     parent.send_signal(number)
-    _, told = parent.communicate(timeout=60)
+    _, told = parent.communicate(timeout=180)
     assert parent.returncode == 130
     for child in children:
         with pytest.raises(ProcessLookupError):

@@ -106,7 +106,7 @@ def test_rest_row_takes_what_no_attribute_needs_under_the_background_loss(plante
             labels[:, 4:, 4:] = 0
             return labels
 
-    monkeypatch.setattr(module, "_background_parser", lambda *_: (LastPatch(), "parser"))
+    monkeypatch.setattr(module, "background_parser", lambda *_: (LastPatch(), "parser"))
     model, _ = fit(tmp_path)
     masks = model.editor().masks
     assert float(masks[:, 5:].sum(0).max()) < 0.1
