@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type editors compare bench bench-generators bench-jacobian bench-discovery bench-stylespace bench-training
+.PHONY: help setup demo test lint type editors compare bench bench-generators bench-jacobian bench-discovery bench-stylespace bench-training bench-inversion
 
 VENV := .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -37,7 +37,7 @@ compare: setup ## compare all methods on the embedded world; QUICK=true for one 
 	sat3d compare --config $(COMPARISON) $(if $(QUICK),--quick true --out runs/compare/quick)
 
 bench: setup ## run every script of benchmarks/ but the studies, which take hours
-	@for script in $(filter-out benchmarks/stylespace% benchmarks/labelled% benchmarks/kills%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done
+	@for script in $(filter-out benchmarks/stylespace% benchmarks/labelled% benchmarks/kills% benchmarks/inversion%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python "$$script"; done
 
 DEVICE ?= cpu
 bench-generators: setup ## seconds and memory of large generators against the plain way (DEVICE=cuda for a GPU)
@@ -53,6 +53,10 @@ bench-training: setup ## samples a second and time to the first step of every tr
 	python benchmarks/training.py --out docs/benchmarks/training-cpu.json
 	python benchmarks/training.py --study scaling --out docs/benchmarks/scaling-cpu.json
 	python benchmarks/training.py --study exactness --out docs/benchmarks/exactness-cpu.json
+
+bench-inversion: setup ## pictures of the world inverted in every way, and edited (an hour)
+	python benchmarks/inversion.py --out docs/benchmarks/inversion.json
+	python benchmarks/inversion.py --seconds --out docs/benchmarks/inversion.json
 
 bench-stylespace: setup ## what StyleSpace's discovery is worth: DCI, true channels, Attribute Dependency (hours)
 	for study in truth dependency dci; do python benchmarks/stylespace.py --study $$study; done
