@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -171,13 +172,12 @@ class Work:
 
 def folder_names(paths: Sequence[Path]) -> list[str]:
     """Name a folder for each picture: its stem, with a number where several have the same."""
-    seen: dict[str, int] = {}
-    names = []
+    names: dict[str, None] = {}
     for path in paths:
         stem = path.stem or "picture"
-        seen[stem] = seen.get(stem, 0) + 1
-        names.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
-    return names
+        others = (f"{stem}-{k}" for k in range(2, len(paths) + 2))
+        names[next(name for name in chain([stem], others) if name not in names)] = None
+    return list(names)
 
 
 def _key_of(path: Path) -> str | None:

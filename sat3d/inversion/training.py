@@ -202,9 +202,9 @@ class EncoderTraining(LightningModule):
 
     def on_fit_end(self) -> None:
         """Export the encoder to the run folder, and among the shipped ones if it has a name there."""
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)  # every process asks: it is broadcast
         if not self.trainer.is_global_zero or getattr(self.trainer, "fast_dev_run", False):
             return
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
         path = self.encoder.save(folder / FILE)
         rank_zero_info(f"encoder: {path}; sat3d invert PICTURE --encoder {path}")
         if self.ship is not None:
