@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -38,26 +39,31 @@ class CodeStatistics:
             seed: of the codes.
         """
         stream = CodeStream(seed, generator.z_dim, stream="statistics")
-        ws, styles = [], []
-        for start in range(0, count, 1000):
-            index = torch.arange(start, min(start + 1000, count))
+        sums = [torch.zeros(2, d, dtype=torch.float64) for d in (generator.w_dim, generator.style_space.size)]
+        for start in range(0, count, 500):
+            index = torch.arange(start, min(start + 500, count))
             c = None
             if generator.c_dim and not generator.is_3d:
                 c = torch.nn.functional.one_hot(index % generator.c_dim, generator.c_dim).float().to(generator.device)
             mapped = generator.map(stream.z(index).to(generator.device), c)
-            ws.append(mapped[:, 0])
-            styles.append(generator.styles(mapped))
-        return cls(_moments(torch.cat(ws)), _moments(torch.cat(styles)))
+            for total, codes in zip(sums, (mapped[:, 0], generator.styles(mapped)), strict=True):
+                found = codes.double().cpu()
+                total += torch.stack([found.sum(0), found.square().sum(0)])
+        w, s = (_moments(total / count).to(generator.device) for total in sums)
+        return cls(w, s)
 
     def to(self, device: torch.device | str) -> CodeStatistics:
         """Move to a device."""
         return CodeStatistics(self.w.to(device), self.s.to(device))
 
 
-def _moments(codes: Tensor) -> Tensor:
-    """Return mean and standard deviation, (2, D); what never changes has a deviation that divides by nothing tiny."""
-    std = codes.std(0)
-    return torch.stack([codes.mean(0), std.clamp_min(1e-3 * float(std.mean()))])
+def _moments(means: Tensor) -> Tensor:
+    """Turn means of codes and of their squares, (2, D), into mean and standard deviation.
+
+    What never changes has a deviation that can be divided by.
+    """
+    std = (means[1] - means[0].square()).clamp_min(0).sqrt()
+    return torch.stack([means[0], std.clamp_min(1e-3 * float(std.mean()))]).float()
 
 
 class Codes:
@@ -101,9 +107,7 @@ class Codes:
         mean, std = self.statistics.w
         return ((ws - mean) / std).square().flatten(1).mean(-1)
 
-    @property
+    @cached_property
     def _own(self) -> Tensor:
-        if not hasattr(self, "_styles_of_ws"):
-            with torch.no_grad():
-                self._styles_of_ws = self.generator.styles(self.ws)
-        return self._styles_of_ws
+        with torch.no_grad():
+            return self.generator.styles(self.ws)
