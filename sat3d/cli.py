@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "pictures, a grid and an orbit clip of a generator's seeds",
     "invert": "pictures of your own as codes that edit, and every editor, takes",
     "edit": "change attributes of a seed with an editor, as pictures and a clip",
+    "app": "a local web page: sliders, uploads, a camera to drag, channels to find",
     "compare": "methods on the same codes at an equal change of their targets, with a report",
     "transfer": "transfers against copying, chance and the ideal edit, at equal drift",
     "sweep": "the settings of a config searched by a W&B sweep's file, without an account",

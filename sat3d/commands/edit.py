@@ -22,18 +22,21 @@ if TYPE_CHECKING:
     from sat3d.visualization import Look
 
 
+CHANNELS = "channels"
+"""In place of an editor's folder: every channel of the generator by name, in its standard deviations."""
+
+
 @dataclass(frozen=True)
 class _Edit:
-    """Hold styles (1, C): before, of the reference if there is one, and after, by strength."""
+    """Hold styles (1, C): before, of the reference if there is one, and after, by the share of the strength."""
 
     source: Tensor
     reference: Tensor | None
     edited: Callable[[float], Tensor]
-    strength: float
 
     def shown(self) -> dict[str, Tensor]:
         """Name what is shown side by side."""
-        shown = {"source": self.source, "reference": self.reference, "edit": self.edited(self.strength)}
+        shown = {"source": self.source, "reference": self.reference, "edit": self.edited(1.0)}
         return {name: styles for name, styles in shown.items() if styles is not None}
 
 
@@ -42,7 +45,7 @@ def main(
     source: int | str,
     attribute: str,
     reference: int | str | None = None,
-    strength: float = 1.0,
+    strength: float | list[float] = 1.0,
     out: str = "out",
     generator: str | None = None,
     truncation: float = 1.0,
@@ -63,13 +66,15 @@ def main(
     reference are seeds, pictures, or codes of pictures that `sat3d invert` kept.
 
     Args:
-        editor: Folder that a run exported (runs/NAME/NUMBER/editor), or a checkpoint (.ckpt).
+        editor: Folder that a run exported (runs/NAME/NUMBER/editor), or a checkpoint (.ckpt); channels for none, to
+            move single channels of --generator.
         source: Seed, picture (PNG, JPEG, …), or what `sat3d invert` kept of one: its folder or code.safetensors.
         attribute: What is changed; several joined by commas, e.g. hat,hat_colour. A channel editor also takes channels,
             as LAYER/CHANNEL.
         reference: The same, for editors that take one.
         strength: Editing intensity; 0 leaves the source as it is. 1 is the reference; for channels, one standard
-            deviation (5 to 20 are usual).
+            deviation (5 to 20 are usual). A list, such as [1,0.5], has one for each attribute, which are then edited
+            one after the other.
         out: Folder for the files.
         generator: Name or file of the generator; the one that the editor was made for, if not given.
         truncation: Truncation ψ of seeds.
@@ -85,7 +90,7 @@ def main(
         landmarks: File with the landmarks of the pictures' faces, or folder with a file for each; found if not given.
     """
     names = [name.strip() for name in attribute.split(",") if name.strip()]
-    label = f"{'+'.join(names)} {strength:g}"
+    label = _label(names, strength)
     if frames < 0 or scale < 1:
         raise ValueError(f"frames={frames}, scale={scale}: give frames from 0 on and a scale from 1 on")
 
@@ -103,9 +108,8 @@ def main(
     with torch.no_grad():
         read = partial(codes_of, net=net, truncation=truncation, align=align, landmarks=landmarks)
         codes = read(source)
-        edit = _edit(
-            net, tool, names, codes, None if reference is None else read(reference, option="reference"), strength
-        )
+        other = None if reference is None else read(reference, option="reference")
+        edit = _edit(net, tool, names, codes, other, strength)
         net = with_tuning(net, codes.tuned)
         if codes.camera is not None and yaw is None and pitch is None:
             camera = codes.camera
@@ -129,6 +133,15 @@ def _loaded(editor: str, generator: str | None, threshold: float | None) -> tupl
     from sat3d.generators import load_generator
     from sat3d.methods import MaskEditor, load_editor
 
+    if editor == CHANNELS:
+        from sat3d.app.methods import every_channel
+
+        if generator is None or threshold is not None:
+            raise ValueError(
+                "editor=channels: moves channels of a generator, whole; give --generator and no --threshold"
+            )
+        net = load_generator(generator)
+        return net, every_channel(net)
     wanted = generator or (load_editor(editor).card["generator"] or {}).get("name")
     if not wanted:
         raise ValueError("generator: the editor's card names none; give its name or file")
@@ -156,15 +169,29 @@ def _edit(
     names: Sequence[str],
     codes: PictureCodes,
     reference: PictureCodes | None,
-    strength: float,
+    strength: float | Sequence[float],
 ) -> _Edit:
-    """Say what codes become, by strength."""
+    """Say what codes become, by the share of the strength."""
     from sat3d.methods.base import edited_styles
 
-    def edited(amount: float) -> Tensor:
+    def edited(share: float) -> Tensor:
+        amount = share * strength if isinstance(strength, float | int) else [share * each for each in strength]
         return edited_styles(net, tool, codes, names, amount, reference=reference)
 
-    return _Edit(codes.styles, None if reference is None else reference.styles, edited, strength)
+    return _Edit(codes.styles, None if reference is None else reference.styles, edited)
+
+
+def _label(names: Sequence[str], strength: float | Sequence[float]) -> str:
+    """Name an edit in a figure.
+
+    Raises:
+        ValueError: if there are not as many strengths as attributes.
+    """
+    if isinstance(strength, float | int):
+        return f"{'+'.join(names)} {strength:g}"
+    if len(strength) != len(names):
+        raise ValueError(f"strength: {len(strength)} numbers for {len(names)} attributes; give one, or one for each")
+    return ", ".join(f"{name} {each:g}" for name, each in zip(names, strength, strict=True))
 
 
 def _track(net: Generator, camera: Camera, frames: int) -> Camera:
@@ -213,7 +240,7 @@ def _write_clips(
         orbit = PathClip(list(looks.values()), track, side, shared=True)
         paths.append(write_clip(folder / f"orbit.{clip}", orbit.pictures()))
         paths.append(write_clip(folder / f"orbit-depth.{clip}", orbit.depths()))
-    morph = morph_pages(net, edit.edited, edit.strength, track, side, frames)
+    morph = morph_pages(net, edit.edited, 1.0, track, side, frames)
     paths.append(write_clip(folder / f"morph.{clip}", morph))
     return [path.name for path in paths]
 

@@ -60,7 +60,12 @@ def codes_of(
 
 
 def read_aligned(
-    source: Path | bytes, net: Generator, align: Align = "auto", landmarks: str | None = None, option: str = "source"
+    source: Path | bytes,
+    net: Generator,
+    align: Align = "auto",
+    landmarks: str | None = None,
+    option: str = "source",
+    **limits: int,
 ) -> Tensor:
     """Read a picture and align it as the generator's are, (1, 3, R, R) in [-1, 1].
 
@@ -70,6 +75,7 @@ def read_aligned(
         align: `auto` asks what is known of the generator.
         landmarks: a file, or a folder with files of the pictures' names; found by a library if not given.
         option: what the picture was given for.
+        limits: see `read_picture`.
 
     Raises:
         ValueError: it is none, or shows no face where one is looked for.
@@ -85,6 +91,6 @@ def read_aligned(
             near = [given / f"{source.stem}{suffix}" for suffix in (".json", ".csv", ".npy")]
             given = next((file for file in near if file.is_file()), near[0])
         points = read_landmarks(given)
-    picture = read_picture(source, name=option)
+    picture = read_picture(source, name=option, **limits)
     name = option if isinstance(source, bytes) else f"{option}={str(source)!r}"
     return prepare_picture(picture, net.resolution, align=wanted, landmarks=points, name=name)

@@ -175,7 +175,7 @@ def edited_styles(
     editor: Editor,
     codes: Codes,
     attribute: str | Sequence[str],
-    strength: float | Float[Tensor, " b"] = 1.0,
+    strength: float | Float[Tensor, " b"] | Sequence[float] = 1.0,
     *,
     reference: Codes | None = None,
     values: Tensor | None = None,
@@ -183,12 +183,27 @@ def edited_styles(
     """Return the styles of edited codes, (B, C), whichever space the editor moves; see `Editor.edit`.
 
     Where styles are not those of their ws, as after an inversion into S, what an editor of w changes is added to them.
+    A list of strengths has one for each attribute, and the attributes are then edited one after the other.
+
+    Raises:
+        ValueError: if there are not as many strengths as attributes.
     """
+    steps: list[tuple[str | Sequence[str], float | Tensor]]
+    if isinstance(strength, Sequence):
+        if isinstance(attribute, str) or len(attribute) != len(strength):
+            raise ValueError(f"strength: {len(strength)} numbers do not fit the attributes {attribute}")
+        steps = list(zip(attribute, strength, strict=True))
+    else:
+        steps = [(attribute, strength)]
+
+    def edit(moved: Tensor, given: Tensor | None) -> Tensor:
+        for name, amount in steps:
+            moved = editor.edit(moved, name, amount, reference=given, values=values)
+        return moved
+
     if editor.space == "s":
-        given = None if reference is None else reference.styles
-        return editor.edit(codes.styles, attribute, strength, reference=given, values=values)
-    given = None if reference is None else reference.ws
-    edited = generator.styles(editor.edit(codes.ws, attribute, strength, reference=given, values=values))
+        return edit(codes.styles, None if reference is None else reference.styles)
+    edited = generator.styles(edit(codes.ws, None if reference is None else reference.ws))
     own = generator.styles(codes.ws)
     return torch.where(own == codes.styles, edited, codes.styles + (edited - own))
 
