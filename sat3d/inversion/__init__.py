@@ -1,4 +1,21 @@
-"""Real pictures → w, w+ and s codes of a frozen generator, with the camera that took them."""
+"""Real pictures → w, w+ and s codes of a frozen generator, with the camera that took them.
+
+    >>> G = load_generator("toyfaces64")
+    >>> picture = prepare_picture(read_picture("head.png"), G.resolution)
+    >>> (found,) = PictureInverter(G)(picture)
+    >>> found.codes.save("code.safetensors", G)
+
+| file | holds |
+|---|---|
+| `pictures.py`, `containers.py` | safe reading of files and uploads |
+| `landmarks.py`, `alignment.py` | the crop that a generator expects |
+| `spaces.py`, `pose.py`, `losses.py` | what moves, from where pictures are seen, what is compared |
+| `optimization.py` | `Inverter`: Adam on codes and cameras |
+| `encoder.py`, `training.py` | where it starts: an encoder, and its LightningModule |
+| `tuning.py` | pivotal tuning in a private copy of the generator |
+| `codes.py` | `PictureCodes`: what is found, and its file |
+| `recipes.py` | `PictureInverter`: all of it by one recipe, as the command line and the page use it |
+"""
 
 from sat3d.inversion.alignment import Alignment, align_picture, crop_quad, expected_alignment, prepare_picture
 from sat3d.inversion.codes import PictureCodes, load_codes, read_card
