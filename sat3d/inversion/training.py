@@ -16,7 +16,7 @@ from torch import Tensor
 from sat3d import shipped
 from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
-from sat3d.inversion.encoder import KIND, Encoder, EncoderConfig
+from sat3d.inversion.encoder import KIND, Encoder, EncoderConfig, load_encoder
 from sat3d.inversion.losses import LossOptions, PictureDistance
 from sat3d.inversion.pose import angles_of, view_angle
 from sat3d.inversion.spaces import CodeStatistics
@@ -51,6 +51,7 @@ class EncoderTraining(LightningModule):
         lr: largest learning rate of AdamW; one cycle.
         weight_decay: of AdamW.
         ship: name under which the result is put among the shipped checkpoints; `null` leaves it in the run folder.
+            `lightning test` without a checkpoint grades what is shipped.
         seed: of initial weights and changes to pictures.
 
     Example:
@@ -108,6 +109,16 @@ class EncoderTraining(LightningModule):
         cycle = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
+    def setup(self, stage: str) -> None:
+        """Take the shipped weights where they are to be graded: validate and test without a checkpoint.
+
+        Raises:
+            FileNotFoundError: if there are none yet.
+        """
+        if stage in ("validate", "test") and not self.trainer.ckpt_path and self.ship is not None:
+            shipped_one = load_encoder(self.ship, self.generator)
+            self.encoder.load_state_dict(shipped_one.state_dict())
+
     def on_fit_start(self) -> None:
         """Start the clock."""
         self._started = time.monotonic()
@@ -117,9 +128,7 @@ class EncoderTraining(LightningModule):
         net = self.generator
         with torch.no_grad():
             pictures = net.synthesize(batch.styles, camera=batch.camera).image.float()
-            # keyed by the step and the process, so that a resumed run changes the same pictures in the same way
-            key = (self.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
-            changed, _ = self.augmentation(pictures, None, torch.Generator().manual_seed(key))
+            changed = self._changed(pictures, batch.index)
         ws, angles = self.encoder(changed)
         terms = {"code": ((ws[:, 0] - batch.ws[:, 0]) / self.encoder.statistics[1]).square().mean()}
         if angles is not None and batch.camera is not None:
@@ -135,6 +144,14 @@ class EncoderTraining(LightningModule):
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(batch))
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
+
+    def _changed(self, pictures: Float[Tensor, "b 3 h w"], index: Tensor) -> Float[Tensor, "b 3 h w"]:
+        """Change pictures, each by its number: not by its batch, its process, or how often the run was stopped."""
+        rows = []
+        for picture, number in zip(pictures.split(1), index.tolist(), strict=True):
+            random = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+            rows.append(self.augmentation(picture, None, random)[0])
+        return torch.cat(rows)
 
     def _half_range(self) -> Tensor:
         config = self.encoder.config

@@ -3,10 +3,12 @@ import torch
 from safetensors.torch import save_file
 
 from sat3d.cli import main
+from sat3d.commands.trainer import SatCLI
 from sat3d.generators import load_generator, tiny_generator
 from sat3d.inversion import EncoderTraining, load_encoder, shipped_encoder
 from sat3d.inversion.encoder import Encoder, EncoderConfig
 from sat3d.inversion.spaces import CodeStatistics
+from sat3d.shipped import manifest
 from tests.inversion.conftest import pictures_of
 
 
@@ -69,3 +71,22 @@ def test_an_encoder_learns_what_it_is_taught(tmp_path):
 def test_shares_of_steps_are_between_0_and_1(toys):
     with pytest.raises(ValueError, match=r"picture_from=1\.5"):
         EncoderTraining(toys.generator, picture_from=1.5)
+
+
+def test_the_shipped_encoder_is_as_good_as_its_card_says(tmp_path):
+    words = ["--config", "experiments/inversion/toyfaces64-encoder.yaml", "--data.init_args.test_size=64"]
+    quiet = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--run.dir", str(tmp_path)]
+    found = {k: float(v) for k, v in SatCLI.open(["test", *words, *quiet]).trainer.callback_metrics.items()}
+    card = manifest()["toyfaces64-encoder"]["metrics"]
+    assert found["test/psnr"] == pytest.approx(card["psnr"], abs=1.0) and found["test/psnr"] > 24
+    assert found["test/pose_degrees"] < 3 and found["test/w_error"] == pytest.approx(card["w_error"], abs=0.1)
+
+
+def test_changes_of_a_training_picture_belong_to_its_number(toys):
+    module = EncoderTraining(toys.generator, trunk="residual", widths=(4, 8))
+    pictures, _, _ = pictures_of(module.generator, 3)
+    index = torch.tensor([5, 9, 2])
+    together = module._changed(pictures, index)
+    assert torch.equal(together[1:2], module._changed(pictures[1:2], index[1:2]))
+    assert not torch.equal(together[:1], module._changed(pictures[:1], index[1:2]))
+    assert 0 < (together - pictures).abs().mean() < 0.1
