@@ -10,11 +10,13 @@ from pathlib import Path
 from sat3d.app.session import Session
 from sat3d.app.visits import Visit
 
+DOWNLOADS = "downloads"
 MOST = 64  # folders with files; the oldest go first
 
 
-def fresh_folder(downloads: Path) -> Path:
+def fresh_folder(scratch: Path) -> Path:
     """Make a folder whose name nobody guesses, and remove the oldest ones."""
+    downloads = scratch / DOWNLOADS
     downloads.mkdir(exist_ok=True)
     for old in sorted(downloads.iterdir(), key=lambda f: f.stat().st_mtime)[:-MOST]:
         shutil.rmtree(old, ignore_errors=True)

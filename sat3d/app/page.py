@@ -76,9 +76,7 @@ class Page:
                 self._lay_out_methods()
         self.answers = [self.visit, self.stage, self.command]
         self._wire()
-        page.load(
-            self._answer(lambda visit: visit), [self.visit, self.shown, self.which], self.answers, **_fast("draw")
-        )
+        page.load(self._answer(lambda visit: visit), [self.visit, self.shown, self.which], self.answers, **_fast())
 
     def _first_shown(self) -> list[str]:
         edits = [name for name in self.able if name != CHANNELS] or [CHANNELS]
@@ -122,7 +120,7 @@ class Page:
         for name, method in self.session.methods.items():
             if name == CHANNELS:
                 continue
-            with gr.Accordion(name, open=len(self.session.methods) < 4):
+            with gr.Accordion(name, open=len(self.session.methods) < 4 or not self.sliders):
                 if method.trouble:
                     gr.Markdown(f"Cannot edit here: {escape(method.trouble)}")
                     continue
@@ -154,63 +152,63 @@ class Page:
     def _wire(self) -> None:
         for name in self.origins:
             self._wire_origin(name)
-        self._on(self.truncation.input, lambda visit, x: visit.with_truncation(x), self.truncation)
-        self._on(self.yaw.input, lambda visit, yaw: visit.with_view(yaw, self.session.angles(visit)[1]), self.yaw)
-        self._on(self.pitch.input, lambda visit, p: visit.with_view(self.session.angles(visit)[0], p), self.pitch)
+        self._on(self.truncation, lambda visit, x: visit.with_truncation(x))
+        self._on(self.yaw, lambda visit, yaw: visit.with_view(yaw, self.session.angles(visit)[1]))
+        self._on(self.pitch, lambda visit, pitch: visit.with_view(self.session.angles(visit)[0], pitch))
         angles = [self.yaw, self.pitch]
         front = self._turned(lambda visit: replace(visit, view=None))
-        self.front.click(front, [self.visit, self.shown, self.which], [*self.answers, *angles], **_fast("draw"))
+        self.front.click(front, [self.visit, self.shown, self.which], [*self.answers, *angles], **_fast())
         orbit = self._orbit()
-        self.stage.orbit(orbit, [self.visit, self.shown, self.which], [*self.answers, *angles], **_fast("draw"))
+        self.stage.orbit(orbit, [self.visit, self.shown, self.which], [*self.answers, *angles], **_fast(each=True))
         for (method, attribute), slider in self.sliders.items():
-            self._on(slider.input, functools.partial(self._moved, method, attribute), slider)
+            self._on(slider, functools.partial(self._moved, method, attribute))
         self.stage.explore(self._explore(), [self.visit], [self.movers], **_slow("draw"))
         self.movers.strength(
             self._strength(),
             [self.visit, self.shown, self.which],
             [*self.answers, self.shown, self.chosen, self.which],
-            **_fast("draw"),
+            **_fast(each=True),
         )
         self.chosen.input(
             self._choose(),
             [self.visit, self.chosen, self.which],
             [*self.answers, self.shown, self.which],
-            **_fast("draw"),
+            **_fast(),
         )
         self.which.input(
-            self._answer(lambda visit: visit), [self.visit, self.shown, self.which], self.answers, **_fast("draw")
+            self._answer(lambda visit: visit), [self.visit, self.shown, self.which], self.answers, **_fast()
         )
         sliders = [*self.sliders.values(), *([self.share] if self.share else [])]
         reset = self._reset(len(sliders))
-        self.reset.click(
-            reset, [self.visit, self.shown, self.which], [*self.answers, self.movers, *sliders], **_fast("draw")
-        )
+        self.reset.click(reset, [self.visit, self.shown, self.which], [*self.answers, self.movers, *sliders], **_fast())
         if self.share is not None:
             self.share.input(
                 self._all_moved(),
                 [self.visit, self.shown, self.which, self.together, self.share],
                 [*self.answers, *self.sliders.values()],
-                **_fast("draw"),
+                **_fast(),
             )
         for kind in ("picture", "clip", "code", "command"):
             button = getattr(self, f"give_{kind}")
             done = button.click(self._give(kind), [self.visit, self.which], [self.file, self.status], **_slow("files"))
             done.success(None, None, None, js="() => document.querySelector('#file').click()")
 
-    def _on(self, listener: Any, change: Callable[..., Visit], part: Any) -> None:
-        inputs = [self.visit, self.shown, self.which, part]
-        listener(self._answer(change), inputs, self.answers, **_fast("draw"))
+    def _on(self, slider: Any, change: Callable[..., Visit]) -> None:
+        """Follow a slider while it moves, and where its own button puts it back."""
+        inputs = [self.visit, self.shown, self.which, slider]
+        for listener in (slider.input, slider.release):
+            listener(self._answer(change), inputs, self.answers, **_fast())
 
     def _wire_origin(self, name: str) -> None:
         seed, other, upload, arrived = self.origins[name]
         put = Visit.with_source if name == SOURCE else Visit.with_reference
         inputs, outputs = [self.visit, self.shown, self.which], [*self.answers, self.yaw, self.pitch]
-        seed.input(self._turned(put), [*inputs, seed], outputs, **_fast("draw"))
+        seed.input(self._turned(put), [*inputs, seed], outputs, **_fast())
         other.click(lambda: random.randrange(10_000), None, seed, **_fast("other")).then(
-            self._turned(put), [*inputs, seed], outputs, **_fast("draw")
+            self._turned(put), [*inputs, seed], outputs, **_fast()
         )
         upload.upload(self._take(), upload, [arrived, self.status], **_slow("slow")).success(
-            self._turned(put), [*inputs, arrived], outputs, **_fast("draw")
+            self._turned(put), [*inputs, arrived], outputs, **_fast()
         )
 
     # Answers ----------------------------------------------------------------------------------------------------------
@@ -328,7 +326,7 @@ class Page:
         gr = self.gr
 
         def give(visit: Visit, which: str, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
-            folder = fresh_folder(self.scratch / "downloads")
+            folder = fresh_folder(self.scratch)
             name = "".join(letter if letter.isalnum() else "-" for letter in which.lower())
             path = write(
                 self.session, kind, visit, which, folder / name, lambda share, what: progress(share, desc=what)
@@ -353,11 +351,12 @@ class Page:
         return guarded
 
 
-def _fast(queue: str) -> dict[str, Any]:
+def _fast(queue: str = "draw", each: bool = False) -> dict[str, Any]:
+    """Return how quick events are handled; `each`: none is left out, for parts that wait for answers themselves."""
     return {
         "concurrency_id": queue,
         "concurrency_limit": 1,
-        "trigger_mode": "always_last",
+        "trigger_mode": "multiple" if each else "always_last",
         "show_progress": "hidden",
         "api_visibility": "private",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def serve(
 
     Args:
         session: that the page shows.
-        folder: for uploads and downloads; nothing is written elsewhere.
+        folder: for uploads, which are removed when they are read, and downloads; nothing is written elsewhere.
         host: address to listen on.
         port: to listen on; the first free one from 7860 on, if not given.
         open_browser: show it at once.
@@ -120,6 +121,7 @@ def serve(
         raise ImportError("the page needs Gradio: pip install 'sat3d[app]'") from error
     from starlette.middleware import Middleware
 
+    from sat3d.app.downloads import DOWNLOADS
     from sat3d.app.page import build, look_of
 
     port = port or _free_port(host)
@@ -144,7 +146,14 @@ def serve(
         footer_links=[],
         **look_of(gradio),
     )
-    return Served(url, lambda: page.close(verbose=False))
+
+    def close() -> None:
+        page.close(verbose=False)
+        for left in scratch.iterdir():  # of uploads that were refused on the way
+            if left.name != DOWNLOADS:
+                shutil.rmtree(left, ignore_errors=True)
+
+    return Served(url, close)
 
 
 def _free_port(host: str, first: int = 7860, tries: int = 100) -> int:

@@ -151,11 +151,10 @@ class Session:
         source, reference = (
             (o, visit.truncation if isinstance(o, int) else 1) for o in (visit.source, visit.reference)
         )
-        if shown == REFERENCE:
-            return reference
-        if shown == SOURCE or not (changes := visit.of(shown)):
-            return source
-        return shown, changes, source, reference if self._method(shown).editor.needs_reference else None
+        if shown in (SOURCE, REFERENCE):
+            return source if shown == SOURCE else reference
+        method, changes = self._method(shown), visit.of(shown)
+        return (shown, changes, source, reference if method.editor.needs_reference else None) if changes else source
 
     def _view_key(self, visit: Visit) -> Hashable:
         return visit.view if visit.view is not None else visit.source if isinstance(visit.source, str) else None

@@ -62,7 +62,8 @@ class Visit:
             ValueError: for a strength that is no number.
         """
         own = {**self.changes.get(method, {}), attribute: number(strength, "strength", 1000.0)}
-        return replace(self, changes={**self.changes, method: {name: x for name, x in own.items() if x}})
+        changes = {**self.changes, method: {name: x for name, x in own.items() if x}}
+        return replace(self, changes={name: moved for name, moved in changes.items() if moved})
 
     def cleared(self) -> Visit:
         """Return a visit without changes."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import tempfile
 import threading
 from contextlib import ExitStack
-from pathlib import Path
 
 from sat3d.commands.seeds import writable
 
@@ -31,7 +33,7 @@ def main(
         port: To listen on; the first free one from 7860 on, if not given.
         host: Address to listen on. 127.0.0.1 is this machine alone; with any other one everybody who can reach it can
             use the page, which asks for no password.
-        out: Folder for uploads and downloads while the page is up; a temporary one that is removed, if not given.
+        out: Folder for what is downloaded, which stays; a temporary one that is removed at the end, if not given.
         device: Where to compute, such as cpu or cuda.
         threads: Of the processor; as many as it has cores, if not given.
         open_browser: Show the page at once.
@@ -41,25 +43,30 @@ def main(
     if threads is not None and threads < 1:
         raise ValueError(f"threads={threads}: give 1 or more")
 
-    import torch
-
-    from sat3d.app.methods import generator_of, load_methods
-    from sat3d.app.server import is_loopback, serve
-    from sat3d.app.session import Session
-    from sat3d.commands.seeds import device_of
-    from sat3d.generators import load_generator
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    given = generator or generator_of(editors or [])
-    net = load_generator(given, device=device_of(device))
-    session = Session(net, load_methods(editors or [], net), given)
-    for name, method in session.methods.items():
-        if method.trouble:
-            print(f"{name} ({method.given}) cannot edit on the page: {method.trouble}")
     with ExitStack() as stack:
-        folder = writable(out) if out else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sat3d-app-")))
-        served = serve(session, folder.resolve(), host=host, port=port, open_browser=open_browser)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="sat3d-app-"))
+        os.environ.setdefault("MPLCONFIGDIR", f"{scratch}/matplotlib")  # which would else write into the home folder
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that folders are removed then too
+
+        import torch
+
+        from sat3d.app.methods import generator_of, load_methods
+        from sat3d.app.server import is_loopback, serve
+        from sat3d.app.session import Session
+        from sat3d.commands.seeds import device_of
+        from sat3d.generators import load_generator
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        given = generator or generator_of(editors or [])
+        net = load_generator(given, device=device_of(device))
+        session = Session(net, load_methods(editors or [], net), given)
+        for name, method in session.methods.items():
+            if method.trouble:
+                print(f"{name} ({method.given}) cannot edit on the page: {method.trouble}")
+        folder = writable(out or scratch).resolve()
+        served = serve(session, folder, host=host, port=port, open_browser=open_browser)
         stack.callback(served.close)
         if not is_loopback(host):
             print(f"host={host}: everybody who can reach this address can use the page; it asks for no password")
