@@ -103,4 +103,7 @@ def movers(found: Sequence[Mover], visit: Visit, span: tuple[float, float]) -> s
             f'<td class="number">{mover.reach:.1f}</td><td>{slider}</td></tr>'
         )
     head = "".join(f"<th>{name}</th>" for name in ("acts", "layer", "channel", "here", "at most", "strength, σ"))
-    return f'<div class="movers"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    about = "<p>Change by one standard deviation σ of the channel, in grey levels: of the mean colour here, to first "
+    about += "order, and where it is largest. Red is where the channel acts.</p>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="movers">{table}{about}</div>'

@@ -38,7 +38,8 @@ def build(gradio: Any, session: Session, scratch: Path) -> Any:
     Returns:
         `gradio.Blocks`.
     """
-    with gradio.Blocks(title=f"sat3d: {session.given}", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    quiet = {"analytics_enabled": False, "delete_cache": (600, 3600)}  # seconds between looks, and of a file's life
+    with gradio.Blocks(title=f"sat3d: {session.given}", fill_width=True, **quiet) as page:
         Page(gradio, session, scratch).lay_out(page)
     return page
 
@@ -137,11 +138,9 @@ class Page:
     def _lay_out_files(self) -> None:
         gr = self.gr
         with gr.Row():
-            self.which = gr.Dropdown(
-                self._first_shown(), value=self._first_shown()[-1], label="of the picture", scale=1
-            )
+            self.which = gr.Dropdown(self._first_shown(), value=self._first_shown()[-1], label="take away", scale=1)
             for name in ("picture", "clip", "code", "command"):
-                setattr(self, f"give_{name}", gr.Button(f"{name}", size="sm", elem_id=f"give-{name}", scale=0))
+                setattr(self, f"give_{name}", gr.Button(f"{name}", elem_id=f"give-{name}", scale=0, min_width=110))
         self.file = gr.DownloadButton("file", visible="hidden", elem_id="file")
         self.command = gr.Textbox(
             label="the command that makes this picture", interactive=False, buttons=["copy"], elem_id="command", lines=2

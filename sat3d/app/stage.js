@@ -38,7 +38,7 @@ element.addEventListener('pointerdown', (e) => {
   if (!picture || e.button !== 0) return;
   e.preventDefault();
   const figure = picture.closest('figure');
-  figure.focus({ preventScroll: true });
+  figure.focus({ preventScroll: true, focusVisible: false });
   const f = facts();
   drag = { x: e.clientX, y: e.clientY, figure, side: picture.clientWidth, moved: false, ...f };
   drag.yaw = f.yaw; drag.pitch = f.pitch;

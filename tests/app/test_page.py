@@ -173,7 +173,7 @@ def set_slider(page, part, value):
 
 def choose(page, which):
     before = drawn(page)
-    page.locator("input[aria-label='of the picture']").click()
+    page.locator("input[aria-label='take away']").click()
     page.get_by_role("option", name=which, exact=True).click()
     wait_after(page, before)
 

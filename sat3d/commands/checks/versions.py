@@ -29,6 +29,7 @@ from sat3d.commands.checks.requirements import (
 
 FIRST = ("torch", "torchvision", "lightning", "torchmetrics", "open-clip-torch", "timm", "kornia")
 GIVES = {
+    "app": "the web page, `sat3d app`",
     "world": "the renderer of the embedded world: its pictures and truth",
     "dci": "the classifiers of DCI",
     "svm": "InterFaceGAN's support vectors",
