@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from sat3d.app.visits import Visit
 
 DOWNLOADS = "downloads"
 MOST = 64  # folders with files; the oldest go first
+LIFE = 3600.0  # seconds, after which an upload that nobody used is removed
 
 
 def fresh_folder(scratch: Path) -> Path:
     """Make a folder whose name nobody guesses, and remove the oldest ones."""
+    forget_uploads(scratch)
     downloads = scratch / DOWNLOADS
     downloads.mkdir(exist_ok=True)
     for old in sorted(downloads.iterdir(), key=lambda f: f.stat().st_mtime)[:-MOST]:
@@ -23,6 +26,13 @@ def fresh_folder(scratch: Path) -> Path:
     folder = downloads / secrets.token_hex(16)
     folder.mkdir()
     return folder
+
+
+def forget_uploads(scratch: Path, life: float = LIFE) -> None:
+    """Remove what was uploaded and never used, where it is older than `life` in seconds."""
+    for old in scratch.iterdir():
+        if old.name != DOWNLOADS and old.is_dir() and old.stat().st_mtime < time.time() - life:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write(

@@ -63,7 +63,8 @@ def _figure(session: Session, visit: Visit, shown: str, draft: bool) -> str:
     caption = _caption(session, visit, shown)
     picture = session.picture(visit, shown, draft)
     small = "small" if len(picture) <= SMALL else ""
-    help_ = "arrow keys turn the camera, Enter finds the channels that move the middle"
+    turns = "arrow keys turn the camera, " if session.generator.is_3d else ""
+    help_ = f"{turns}Enter finds the channels that move the middle"
     return (
         f'<figure tabindex="0" data-shown="{escape(shown)}" aria-label="{escape(caption)}; {help_}">'
         f'<img data-live="1" class="{small}" draggable="false" alt="{escape(caption)}" src="{picture_url(picture)}">'

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sat3d.app.downloads import fresh_folder, write
+from sat3d.app.downloads import forget_uploads, fresh_folder, write
 from sat3d.app.markup import movers, script, stage
 from sat3d.app.methods import CHANNELS
 from sat3d.app.session import Session
@@ -18,7 +18,7 @@ from sat3d.app.uploads import CODES
 from sat3d.app.visits import REFERENCE, SOURCE, Visit, number
 
 SUFFIXES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", CODES]
-HINT = "Drag a picture to turn the camera; click on it to find the channels that move this place."
+TURN, CLICK = "Drag a picture to turn the camera.", "Click on a picture to find the channels that move this place."
 
 
 def look_of(gradio: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Page:
         gr = self.gr
         self.visit, self.shown = gr.State(Visit()), gr.State(self._first_shown())
         name = escape(self.session.given)
-        gr.Markdown(f"## sat3d · {name}\n{HINT}")
+        gr.Markdown(f"## sat3d · {name}\n{TURN if self.session.generator.is_3d else ''} {CLICK}")
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
                 self._lay_out_sources()
@@ -100,8 +100,8 @@ class Page:
                     )
             self.origins[name] = (seed, other, upload, gr.State(None))
         self.truncation = gr.Slider(0, 1, 1, step=0.05, label="truncation ψ of seeds", elem_id="truncation")
-        (yaw_low, yaw_high), (pitch_low, pitch_high) = self.session.ranges()
         seen = self.session.generator.is_3d
+        (yaw_low, yaw_high), (pitch_low, pitch_high) = self.session.ranges() if seen else ((0, 1), (0, 1))
         with gr.Group(visible=seen):
             self.yaw = gr.Slider(yaw_low, yaw_high, 0, step=0.01, label="yaw, radians", elem_id="yaw")
             self.pitch = gr.Slider(pitch_low, pitch_high, 0, step=0.01, label="pitch, radians", elem_id="pitch")
@@ -317,6 +317,7 @@ class Page:
                 key = self.session.uploads.add(file, file.name, lambda share, what: progress(share, desc=what))
             finally:
                 file.unlink(missing_ok=True)  # with its EXIF and all
+                forget_uploads(self.scratch)
             return [key, f"{self.session.uploads[key].name} is in."]
 
         return self._told(take)

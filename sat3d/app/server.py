@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import shutil
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ class Guard:
         host = headers.get(b"host", "")
         if self.hosts is not None and _name(host) not in self.hosts:
             return False
-        if scope["type"] == "websocket" or any(part in scope["path"] for part in CLOSED):
+        if scope["type"] == "websocket" or any(part in scope["path"].lower() for part in CLOSED):
             return False
         origin = headers.get(b"origin")
         return scope["method"] in ("GET", "HEAD") or origin is None or origin.partition("://")[2] == host
@@ -121,7 +120,7 @@ def serve(
         raise ImportError("the page needs Gradio: pip install 'sat3d[app]'") from error
     from starlette.middleware import Middleware
 
-    from sat3d.app.downloads import DOWNLOADS
+    from sat3d.app.downloads import forget_uploads
     from sat3d.app.page import build, look_of
 
     port = port or _free_port(host)
@@ -149,9 +148,7 @@ def serve(
 
     def close() -> None:
         page.close(verbose=False)
-        for left in scratch.iterdir():  # of uploads that were refused on the way
-            if left.name != DOWNLOADS:
-                shutil.rmtree(left, ignore_errors=True)
+        forget_uploads(scratch, life=-1.0)
 
     return Served(url, close)
 

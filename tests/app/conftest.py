@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 
 from sat3d.generators import save_generator, tiny_generator
-from sat3d.inversion import InversionOptions, PictureInverter, Recipe
+from sat3d.inversion import InversionOptions, PictureInverter, PoseOptions, Recipe
 from tests.methods.conftest import toys  # noqa: F401
 
 
@@ -19,8 +19,8 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def quick_inversion():
-    """Let page and command line take four steps where they take a hundred: in no time, by the same code."""
-    quick = partial(PictureInverter, recipe=Recipe(InversionOptions(steps=4)))
+    """Let page and command line take four steps of a hundred and look from three sides of 45, by the same code."""
+    quick = partial(PictureInverter, recipe=Recipe(InversionOptions(steps=4, pose=PoseOptions(yaws=3, pitches=1))))
     with pytest.MonkeyPatch.context() as patch:
         for module in ("sat3d.inversion", "sat3d.app.uploads"):
             patch.setattr(f"{module}.PictureInverter", quick)

@@ -43,8 +43,9 @@ device_of = seeds.device_of
 def quick(name):  # called by the verb when it has imported all that is heavy, which a test shall not do before it
     from functools import partial
     import sat3d.app.uploads as uploads
-    from sat3d.inversion import InversionOptions, Recipe
-    uploads.PictureInverter = partial(uploads.PictureInverter, recipe=Recipe(InversionOptions(steps=4)))
+    from sat3d.inversion import InversionOptions, PoseOptions, Recipe
+    few = Recipe(InversionOptions(steps=4, pose=PoseOptions(yaws=3, pitches=1)))
+    uploads.PictureInverter = partial(uploads.PictureInverter, recipe=few)
     return device_of(name)
 seeds.device_of = quick
 main(sys.argv[1:])
@@ -459,6 +460,30 @@ def test_of_exif_the_orientation_alone_is_obeyed_and_nothing_is_kept(opened, ser
     left = [p for p in served.folders["temporary"].rglob("*") if p.is_file()]
     assert left and all(b"SECRET" not in path.read_bytes() for path in left)
     assert not any(path.name.endswith("turned_b_.png") or "turned" in path.name for path in left)
+
+
+def test_a_flat_generator_has_a_page_without_a_camera(browser, toys, tmp_path, monkeypatch):
+    pytest.importorskip("gradio", reason="gradio, of the app extra, is not installed")
+    from sat3d.app.server import serve
+
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR", "GRADIO_SHARE", "GRADIO_SSR_MODE"):
+        monkeypatch.setenv(name, "")  # so that what serving sets is undone
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "1")
+    flat = load_generator(toys.flat)
+    session = Session(flat, load_methods([], flat), toys.flat)
+    served = serve(session, tmp_path)
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    page.goto(served.url)
+    page.wait_for_selector(".stage img")
+    assert np.array_equal(picture(page, "source"), session.picture(Visit(), "source"))
+    assert page.locator("#yaw").count() == 0 and "camera" not in page.locator(".stage").inner_html()
+    page.locator(".stage img").first.click()
+    page.wait_for_selector(".movers tbody tr")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400  # fits a telephone
+    page.close()
+    served.close()
+    assert [*(tmp_path / "scratch").iterdir()] == []
 
 
 def asked(served, path, data=None, **headers):

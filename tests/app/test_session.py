@@ -1,5 +1,6 @@
 """What the page shows, without a page: against the command line, and against derivatives taken by hand."""
 
+import os
 import shlex
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sat3d.app.downloads import forget_uploads, fresh_folder
 from sat3d.app.explorer import acting_map, effects_at, patch_of
 from sat3d.app.keeping import Kept, Turn
 from sat3d.app.markup import stage
@@ -350,6 +352,22 @@ def test_slow_generators_draw_drafts_while_the_camera_moves(session, monkeypatch
     draft = session.picture(visit, "source", draft=True)
     assert draft.shape == whole.shape and not np.array_equal(draft, whole)
     assert np.array_equal(session.picture(visit, "source"), whole)
+
+
+def test_old_files_make_room_and_downloads_outlive_uploads(tmp_path, monkeypatch):
+    monkeypatch.setattr("sat3d.app.downloads.MOST", 2)
+    for name, age in (("old", 7200), ("new", 10)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_bytes(b"x")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    made = []
+    for i in range(4):
+        made.append(fresh_folder(tmp_path))
+        os.utime(made[-1], (time.time() - 7200 + i,) * 2)
+    assert [folder.exists() for folder in made] == [False, True, True, True]
+    assert not (tmp_path / "old").exists() and (tmp_path / "new" / "x.png").exists()
+    forget_uploads(tmp_path, life=-1.0)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["downloads"]
 
 
 def test_every_channel_is_counted_in_its_own_deviations(net):
