@@ -86,7 +86,9 @@ WAYS = {
     "encoder, w": Way(recipe("w", FEW, ENCODER)),
     "encoder, w+": Way(recipe("w+", FEW, ENCODER)),
     "encoder, s": Way(recipe("s", FEW, ENCODER)),
-    "encoder, w, tuned": Way(replace(recipe("w", FEW, ENCODER), tuning=TuningOptions(steps=25)), "encoder, w"),
+    "encoder, w, tuned": Way(
+        replace(recipe("w", FEW, ENCODER), tuning=TuningOptions(steps=25, locality=0.0)), "encoder, w"
+    ),
 }
 
 
