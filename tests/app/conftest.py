@@ -17,7 +17,7 @@ def tiny(tmp_path_factory):
     return str(path)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def quick_inversion():
     """Let page and command line take four steps of a hundred and look from three sides of 45, by the same code."""
     quick = partial(PictureInverter, recipe=Recipe(InversionOptions(steps=4, pose=PoseOptions(yaws=3, pitches=1))))

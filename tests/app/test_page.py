@@ -80,6 +80,11 @@ def session(editors, quick_inversion):
     return Session(net, load_methods(editors, net), "toyfaces64")
 
 
+def heed_ctrl_c():
+    """Undo what a shell does to programs in its background: they would pass on that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def served(browser, editors, tmp_path_factory):
     """Serve the page from a process whose home, temporary and current folders are known, and see them empty again."""
@@ -99,6 +104,7 @@ def served(browser, editors, tmp_path_factory):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     said = []
     for line in process.stdout:

@@ -140,11 +140,13 @@ def test_ctrl_c_ends_the_trials_and_tells_how_to_go_on(place, number):
     place()
     Path("hold").touch()
     command = [*SCRIPT, "--out=out", "--trials=3", "--jobs=2"]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a suite in a shell's background ignores SIGINT, and would pass that on
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     until(lambda: all(Path(f"out/trials/{k}/metrics.csv").is_file() for k in range(2)))
     children = [int(Path(f"out/trials/{k}/trial.pid").read_text()) for k in range(2)]
     parent.send_signal(number)
-    _, told = parent.communicate(timeout=180)
+    _, told = parent.communicate(timeout=60)
     assert parent.returncode == 130
     for child in children:
         with pytest.raises(ProcessLookupError):
