@@ -59,7 +59,7 @@ def methods(toys, cache) -> dict:
         ),
         "encoder": (
             {"class_path": "sat3d.inversion.EncoderTraining", "init_args": {
-                "generator": net, "widths": [8, 8], "resolution": 32, "picture_from": 0.5,
+                "generator": net, "widths": [16, 16], "resolution": 32, "picture_from": 0.5,
                 "loss": {"perceptual_network": scorer, "code": 0.0}}},
             made("", "codes")[1],
             steps,
