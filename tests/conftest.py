@@ -1,6 +1,7 @@
 """What all tests share: no network, one thread a worker, checked shapes, and the recordings where there are any."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ CHECKED = [
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 OFFLINE = Path(__file__).parent / "offline"
+BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+BROWSER += ["--disable-sync", "--no-first-run"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,3 +58,16 @@ def fixtures_dir() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"SAT3D_FIXTURES: {folder} is not a folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")  # its event loop must not outlive the tests of pages
+def browser():
+    """Return Debian's chromium, headless; where it cannot be had, tests of pages are skipped."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright, of the dev extra, is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no chromium on the path")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=BROWSER)
+        yield browser
+        browser.close()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from jaxtyping import UInt8
 
-from sat3d.app.methods import CHANNELS
 from sat3d.app.visits import REFERENCE, SOURCE, Visit
+from sat3d.commands.sources import CHANNELS
 
 if TYPE_CHECKING:
     import numpy as np

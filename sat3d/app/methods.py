@@ -8,15 +8,13 @@ from pathlib import Path
 
 import torch
 
+from sat3d.commands.sources import CHANNELS, every_channel
 from sat3d.generators import Generator
-from sat3d.inversion import CodeStatistics, PictureCodes
+from sat3d.inversion import PictureCodes
 from sat3d.methods import ChannelEditor, Editor, load_editor
 from sat3d.methods.base import edited_styles
 from sat3d.methods.coordinates import CoordinateEditor
 from sat3d.methods.styleclip import TextDirectionEditor
-
-CHANNELS = "channels"
-"""The method that is always there, and what `sat3d edit --editor` calls it."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,6 @@ class Method:
     given: str
     span: tuple[float, float]
     trouble: str = ""
-
-
-def every_channel(generator: Generator) -> ChannelEditor:
-    """Return an editor without attributes of its own: it moves any channel by name, in the channel's deviations."""
-    std = CodeStatistics.of(generator).s[1]
-    return ChannelEditor.of(generator.style_space, (), std=std).to(generator.device).eval()
 
 
 def load_methods(folders: Sequence[str], generator: Generator) -> dict[str, Method]:

@@ -12,10 +12,10 @@ from typing import Any
 
 from sat3d.app.downloads import forget_uploads, fresh_folder, write
 from sat3d.app.markup import movers, script, stage
-from sat3d.app.methods import CHANNELS
 from sat3d.app.session import Session
 from sat3d.app.uploads import CODES
 from sat3d.app.visits import REFERENCE, SOURCE, Visit, number
+from sat3d.commands.sources import CHANNELS
 
 SUFFIXES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", CODES]
 TURN, CLICK = "Drag a picture to turn the camera.", "Click on a picture to find the channels that move this place."

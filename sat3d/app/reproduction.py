@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from sat3d.app.methods import CHANNELS
 from sat3d.app.visits import REFERENCE, SOURCE, Origin, Visit
+from sat3d.commands.sources import CHANNELS
 
 if TYPE_CHECKING:
     from sat3d.app.session import Session

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from sat3d.app.explorer import Mover, acting_map, effects_at, strongest
 from sat3d.app.keeping import Kept, Turn
-from sat3d.app.methods import CHANNELS, Method
+from sat3d.app.methods import Method
 from sat3d.app.reproduction import command_of
 from sat3d.app.uploads import Progress, Uploads, seed_codes
 from sat3d.app.visits import REFERENCE, SOURCE, Origin, Visit
 from sat3d.commands.seeds import camera_of
+from sat3d.commands.sources import CHANNELS
 from sat3d.generators import Generator
 from sat3d.inversion import PictureCodes, angles_of
 from sat3d.methods import ChannelEditor

@@ -106,9 +106,7 @@ class Uploads:
             raise ValueError(f"{name} comes with tuned weights, which this page does not take; `sat3d edit` does")
         if codes.camera is not None and not codes.camera.label().isfinite().all():
             raise ValueError(f"{name} holds no camera that one can look through")
-        if (codes.camera is None) == self.generator.is_3d:
-            codes = replace(codes, camera=None)
-        return codes
+        return codes if self.generator.is_3d else replace(codes, camera=None)
 
 
 def plain_name(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sat3d.commands.seeds import writable
-from sat3d.commands.sources import Align, codes_of
+from sat3d.commands.sources import CHANNELS, Align, codes_of, every_channel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from sat3d.methods import Editor
     from sat3d.ops.camera import Camera
     from sat3d.visualization import Look
-
-
-CHANNELS = "channels"
-"""In place of an editor's folder: every channel of the generator by name, in its standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +130,6 @@ def _loaded(editor: str, generator: str | None, threshold: float | None) -> tupl
     from sat3d.methods import MaskEditor, load_editor
 
     if editor == CHANNELS:
-        from sat3d.app.methods import every_channel
-
         if generator is None or threshold is not None:
             raise ValueError(
                 "editor=channels: moves channels of a generator, whole; give --generator and no --threshold"

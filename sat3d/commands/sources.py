@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
     from sat3d.generators import Generator
     from sat3d.inversion import PictureCodes
+    from sat3d.methods import ChannelEditor
 
 Align = Literal["auto", "none", "ffhq"]
+CHANNELS = "channels"
+"""In place of an editor's folder: every channel of the generator by name, in its standard deviations."""
 
 
 def codes_of(
@@ -94,3 +97,12 @@ def read_aligned(
     picture = read_picture(source, name=option, **limits)
     name = option if isinstance(source, bytes) else f"{option}={str(source)!r}"
     return prepare_picture(picture, net.resolution, align=wanted, landmarks=points, name=name)
+
+
+def every_channel(generator: Generator) -> ChannelEditor:
+    """Return an editor without attributes of its own: it moves any channel by name, in the channel's deviations."""
+    from sat3d.inversion import CodeStatistics
+    from sat3d.methods import ChannelEditor
+
+    std = CodeStatistics.of(generator).s[1]
+    return ChannelEditor.of(generator.style_space, (), std=std).to(generator.device).eval()

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import struct
@@ -23,17 +22,16 @@ import pytest
 import torch
 from PIL import Image
 
-from sat3d.app.methods import CHANNELS, load_methods
+from sat3d.app.methods import load_methods
 from sat3d.app.session import Session
 from sat3d.app.visits import Visit
 from sat3d.cli import main as door
+from sat3d.commands.sources import CHANNELS
 from sat3d.generators import load_generator
 from sat3d.generators.sampling import TOY_CAMERAS
 from sat3d.inversion import load_codes
 from sat3d.methods import ChannelEditor, MaskEditor
 
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-OPTIONS += ["--disable-sync", "--no-first-run"]
 # The verb, with the few steps of `quick_inversion`.
 SERVER = """
 import sys
@@ -50,18 +48,6 @@ def quick(name):  # called by the verb when it has imported all that is heavy, w
 seeds.device_of = quick
 main(sys.argv[1:])
 """
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright, of the dev extra, is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no chromium on the path")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=program, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,12 @@ from sat3d.app.downloads import forget_uploads, fresh_folder
 from sat3d.app.explorer import acting_map, effects_at, patch_of
 from sat3d.app.keeping import Kept, Turn
 from sat3d.app.markup import stage
-from sat3d.app.methods import CHANNELS, every_channel, generator_of, load_methods
+from sat3d.app.methods import generator_of, load_methods
 from sat3d.app.session import Session
 from sat3d.app.uploads import MOST_BYTES, plain_name
 from sat3d.app.visits import Visit
 from sat3d.cli import main as door
+from sat3d.commands.sources import CHANNELS, every_channel
 from sat3d.generators import load_generator
 from sat3d.inversion import load_codes
 from sat3d.methods import AutoencoderEditor, ChannelEditor, DirectionEditor, MaskEditor, StyleFlowEditor

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ STRENGTHS = [0, 0.5, 1, 1.5]
 HOSTILE = '<b>&"'
 METHODS = {"SAT3D": "reference", "StyleAE": "value", HOSTILE: "value", "Editing in Style": "reference"}
 ATTRIBUTES = ["smile", "hair length"]
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-OPTIONS += ["--disable-sync", "--no-first-run"]
 
 
 def colour(code, attribute, method, frame):
@@ -130,18 +127,6 @@ def comparison(folder):
 def written(folder, results):
     (folder / "results.json").write_text(json.dumps(results))
     return write_report(folder)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright, of the dev extra, is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no chromium on the path")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=program, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
