@@ -84,7 +84,7 @@ class Uploads:
     def _inverted_picture(self, data: bytes, name: str, progress: Progress) -> PictureCodes:
         with self.turn:
             picture = read_aligned(data, self.generator, option=name, most_bytes=MOST_BYTES, most_side=MOST_SIDE)
-            key = self._inverter.recipe.key(self.generator, picture, None)
+            key = self._inverter.key(picture, None)
             if (known := self._inverted.get(key)) is not None:
                 return known
 

@@ -65,7 +65,7 @@ def main(
         landmarks: File with the landmarks of the one picture, or folder with files of the pictures' names; found by a
             library if not given (pip install 'sat3d[landmarks]').
         lr: Largest step, in standard deviations of the generator's codes.
-        noise: What is added to codes at first, in standard deviations; 0.05 or more helps starts from the mean code.
+        noise: What is added to codes at first, in standard deviations; it falls to none.
         pixels: Weight of the mean squared difference of pixels.
         perceptual: Weight of the perceptual distance.
         identity: Weight of 1 − cos of identities.
@@ -142,7 +142,7 @@ class Work:
                 refused.append(str(error))
                 bar.update()
                 continue
-            key = self.invert.recipe.key(net, picture, self.camera)
+            key = self.invert.key(picture, self.camera)
             if not self.redo and _key_of(self.folder / name / CODE) == key:
                 self.known += 1
                 bar.update()

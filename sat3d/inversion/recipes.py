@@ -43,15 +43,6 @@ class Recipe:
     encoder: str = SHIPPED
     tuning: TuningOptions | None = None
 
-    def key(self, generator: Generator, picture: Tensor, camera: Camera | None) -> str:
-        """Return a hash of everything that decides the code of a picture, (1, 3, H, W)."""
-        plain = json.dumps([asdict(self), generator.hash], sort_keys=True)
-        digest = hashlib.sha256(plain.encode())
-        for tensor in (picture, None if camera is None else camera.label()):
-            if tensor is not None:
-                digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-        return digest.hexdigest()
-
 
 @dataclass(frozen=True)
 class Inverted:
@@ -90,6 +81,15 @@ class PictureInverter:
         self.generator, self.recipe = generator, recipe or Recipe()
         self.encoder = _encoder(self.recipe.encoder, generator)
         self.inverter = Inverter(generator, self.recipe.options, self.encoder)
+
+    def key(self, picture: Float[Tensor, "1 3 h w"], camera: Camera | None) -> str:
+        """Return a hash of everything that decides the code of a picture: the networks and settings, too."""
+        networks = [self.generator.hash, None if self.encoder is None else self.encoder.hash]
+        digest = hashlib.sha256(json.dumps([asdict(self.recipe), networks], sort_keys=True).encode())
+        for tensor in (picture, None if camera is None else camera.label()):
+            if tensor is not None:
+                digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def __call__(
         self, pictures: Float[Tensor, "b 3 h w"], camera: Camera | None = None, progress: Progress | None = None

@@ -5,28 +5,40 @@ import torch
 
 from sat3d.generators import load_generator
 from sat3d.inversion import InversionOptions, LossOptions, PictureDistance, PictureInverter, Recipe, TuningOptions
+from sat3d.inversion.encoder import Encoder, EncoderConfig
+from sat3d.inversion.spaces import CodeStatistics
 from sat3d.metrics import feature_distance
 from sat3d.metrics.pictures import picture_errors
 from sat3d.perception import load_observer, load_perceptual
 from tests.inversion.conftest import options, pictures_of
 
 
-def test_the_key_of_a_code_changes_with_all_that_decides_it_and_nothing_else(net, toys):
+def test_the_key_of_a_code_changes_with_all_that_decides_it_and_nothing_else(net, toys, tmp_path):
     pictures, _, camera = pictures_of(net, 2)
     recipe = Recipe(options(toys), encoder="none")
-    key = recipe.key(net, pictures[:1], None)
-    assert key == Recipe(options(toys), encoder="none").key(net, pictures[:1].clone(), None)
+
+    def key(recipe=recipe, picture=pictures[:1], camera=None, net=net):
+        return PictureInverter(net, recipe).key(picture, camera)
+
+    assert key() == key(Recipe(options(toys), encoder="none"), pictures[:1].clone())
+    encoders = []
+    for seed in range(2):  # the same name, another network
+        torch.manual_seed(seed)
+        made = Encoder(EncoderConfig.of(net, "residual", (4, 8), 32), CodeStatistics.of(net, 100)).freeze()
+        encoders.append(replace(recipe, encoder=str(made.save(tmp_path / f"{seed}.safetensors"))))
+    with_encoders = [PictureInverter(net, encoders[0]), PictureInverter(net, encoders[0])]
+    with_encoders[1].encoder = PictureInverter(net, encoders[1]).encoder
     others = {
-        recipe.key(net, pictures[1:], None),
-        recipe.key(load_generator(toys.flat if net.is_3d else toys.generator), pictures[:1], None),
-        replace(recipe, encoder="shipped").key(net, pictures[:1], None),
-        replace(recipe, tuning=TuningOptions()).key(net, pictures[:1], None),
-        replace(recipe, options=replace(recipe.options, steps=9)).key(net, pictures[:1], None),
-        Recipe(replace(recipe.options, loss=LossOptions(code=0.5)), "none").key(net, pictures[:1], None),
+        key(picture=pictures[1:]),
+        key(net=load_generator(toys.flat if net.is_3d else toys.generator)),
+        *(invert.key(pictures[:1], None) for invert in with_encoders),
+        key(replace(recipe, tuning=TuningOptions())),
+        key(replace(recipe, options=replace(recipe.options, steps=9))),
+        key(Recipe(replace(recipe.options, loss=replace(recipe.options.loss, code=0.5)), "none")),
     }
-    assert len(others) == 6 and key not in others
+    assert len(others) == 7 and key() not in others
     if camera is not None:
-        assert recipe.key(net, pictures[:1], camera[:1]) not in {key, recipe.key(net, pictures[:1], camera[1:2])}
+        assert key(camera=camera[:1]) not in {key(), key(camera=camera[1:2])}
 
 
 def test_what_becomes_of_each_picture_is_told_with_its_figures(net, toys):
