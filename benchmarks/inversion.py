@@ -52,7 +52,7 @@ from sat3d.metrics import feature_distance
 from sat3d.metrics.pictures import picture_errors
 from sat3d.ops.camera import Camera
 from sat3d.perception import load_observer, load_perceptual
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 GENERATOR = "toyfaces64"
 SEED = 90_210  # of the pictures: no training has it
@@ -103,7 +103,7 @@ class Pictures:
 
 def world_pictures(count: int, seed: int, side: int) -> Pictures:
     """Render pictures of the world."""
-    world = HeadWorld()
+    world = load_world("heads")
     z, camera = world.sample(seed, range(count))
     return Pictures(world.render(world.coordinates(z), camera, side).rgb, z, camera)
 

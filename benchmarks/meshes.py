@@ -52,7 +52,7 @@ from sat3d.visualization import (
 )
 from sat3d.visualization import volumes as levels
 from sat3d.visualization.meshes import clean, colour, is_closed, isosurface
-from sat3d.world import HeadWorld
+from sat3d.world import World, load_world
 
 SIDE, OPAQUE = 64, 0.9
 MOST = 0.05  # difference of the full colours in the picture, world units
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=10)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    net, world = load_generator("toyfaces64"), HeadWorld()
+    net, world = load_generator("toyfaces64"), load_world("heads")
     assert isinstance(net, EG3D)
     cameras = net.cameras.at(*(torch.tensor(angles) for angles in zip(*VIEWS, strict=True)))
     found: dict[str, Any] = {
@@ -102,7 +102,7 @@ def main() -> None:
 class Head:
     """Hold what is known of a seed: its planes, its rendered depth, and the world's."""
 
-    def __init__(self, net: EG3D, world: HeadWorld, cameras: Camera, seed: int) -> None:
+    def __init__(self, net: EG3D, world: World, cameras: Camera, seed: int) -> None:
         self.net, self.cameras, self.seed = net, cameras, seed
         z = CodeStream(0, net.z_dim, stream=SEEDS).z([seed])
         self.styles = net.styles(net.map(z))

@@ -16,7 +16,7 @@ from sat3d.ops import Camera
 from sat3d.pretraining.generator import GeneratorRates, ToyGeneratorConfig, rate_kind
 from sat3d.pretraining.generator_figures import GeneratorFigures
 from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
-from sat3d.world import HeadWorld
+from sat3d.world import World, load_world
 
 VIEWS, HELD_OUT, BATCH = 60, 20, 16
 
@@ -26,7 +26,7 @@ def main(steps: int = 800) -> None:
     torch.set_num_threads(2)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    world = HeadWorld()
+    world = load_world("heads")
     batch = views_of_a_head(world, VIEWS + HELD_OUT)
     generator = ToyGeneratorConfig().build(world.z_dim)
     w = nn.Parameter(torch.randn(1, generator.w_dim))
@@ -38,7 +38,7 @@ def main(steps: int = 800) -> None:
         betas=(0.9, 0.99),
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    loss, begin = PictureLoss(world.parts, PictureLossWeights()), time.perf_counter()
+    loss, begin = PictureLoss(world.parts, world.domain.small_parts, PictureLossWeights()), time.perf_counter()
     for step in (bar := tqdm(range(steps))):
         picked = torch.randperm(VIEWS)[:BATCH]
         rendering, marched = trace(generator, w, taken(batch, picked), torch.Generator().manual_seed(step))
@@ -53,10 +53,12 @@ def main(steps: int = 800) -> None:
         unseen = taken(batch, torch.arange(VIEWS, VIEWS + HELD_OUT))
         figures.update(trace(generator, w, unseen)[0], unseen)
     measured = figures.compute()
-    print(f"{steps} steps, {seconds:.0f} s: PSNR {measured['psnr']:.1f} dB whole, {measured['psnr_head']:.1f} dB head")
+    print(
+        f"{steps} steps, {seconds:.0f} s: PSNR {measured['psnr']:.1f} dB whole, {measured['psnr_object']:.1f} dB head"
+    )
 
 
-def views_of_a_head(world: HeadWorld, count: int) -> PictureBatch:
+def views_of_a_head(world: World, count: int) -> PictureBatch:
     """Render a head with glasses from `count` cameras of the training distribution."""
     z = world.intervene(world.sample(3, [5])[0], "glasses", "round")
     u = world.coordinates(z).expand(count, -1)

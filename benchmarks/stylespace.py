@@ -42,9 +42,9 @@ from sat3d.evaluation.channels import (
 )
 from sat3d.methods.stylespace.relevance import attribute_relevance
 from sat3d.metrics import MatchedDependency, completeness, disentanglement
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
-WORLD = HeadWorld()
+WORLD = load_world("heads")
 EXAMPLES, DRAWS = (5, 10, 20, 30, 1000), 20
 STRONG = 0.05  # σ of a column: an effect that is told apart from weak ones
 TARGETS = (  # one class of each editable attribute

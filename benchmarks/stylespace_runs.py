@@ -25,7 +25,7 @@ from sat3d.metrics.dci import Engine
 from sat3d.metrics.locality import ChannelRegions, region_grid
 from sat3d.metrics.moments import Moments
 from sat3d.perception import load_observer
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 GENERATOR, JUDGE, LABELLER, PARSER = "toyfaces64", "toyfaces-judge", "toyfaces-labeller", "toyfaces-parser"
 CODES, BLOCK = 20_000, 500
@@ -61,7 +61,7 @@ def importances(seed: int, space: str, engine: Engine, count: int, folder: Path)
 
     def make() -> dict[str, Tensor]:
         codes = data.codes("train", range(count))
-        logits, names = true_logits(HeadWorld(), codes.z)
+        logits, names = true_logits(load_world("heads"), codes.z)
         w = codes.ws[:, 0]
         mixing = torch.randn(w.shape[1], codes.styles.shape[1], generator=torch.Generator().manual_seed(seed))
         rows = {"z": codes.z, "w": w, "s": codes.styles, MIXED: w @ mixing}[space]

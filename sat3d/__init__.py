@@ -24,7 +24,7 @@ _HOMES = {
     "load_observer": "sat3d.perception",
     "load_clip": "sat3d.perception",
     "load_editor": "sat3d.methods",
-    "HeadWorld": "sat3d.world",
+    "load_world": "sat3d.world",
     "shipped_path": "sat3d.shipped",
 }
 

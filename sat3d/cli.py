@@ -93,7 +93,7 @@ def dispatch(args: Sequence[str]) -> None:
     elif verb == "--version":
         print(f"sat3d {__version__}")
     elif verb in TRAINER_VERBS:
-        from sat3d.commands.configs import known_configs, resolve_configs
+        from sat3d.configs import known_configs, resolve_configs
 
         asked = {argument.split("=")[0].split(".")[0] for argument in rest}
         if not asked & {"-h", "--help", "-c", "--config", "--ckpt_path", "--model", "--print_config"}:

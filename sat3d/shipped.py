@@ -65,6 +65,22 @@ def shipped_path(name: str, folder: Path | None = None) -> Path:
     return path
 
 
+def companion(generator: str, role: str, folder: Path | None = None) -> str | None:
+    """Return the shipped network that goes with a shipped generator: `toycars-judge` for `toycars64`.
+
+    Args:
+        generator: name of a generator; of one that is not shipped, nothing is found.
+        role: `labeller`, `judge`, `parser`, `identity` or `clip`.
+        folder: another folder of weights with a manifest.
+
+    Returns:
+        The name in the manifest, or `None` if there is no such network.
+    """
+    known = manifest(folder)
+    name = f"{generator.rstrip('0123456789')}-{role}"
+    return name if generator in known and name in known else None
+
+
 def register(
     name: str,
     file: str | Path,

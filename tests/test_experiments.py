@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from sat3d.cli import main
-from sat3d.commands.configs import find_config, known_configs
+from sat3d.configs import find_config, known_configs
 from sat3d.sweeps.plan import read_sweep
 from sat3d.sweeps.space import space_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sat3d.commands.configs import known_configs
+from sat3d.configs import known_configs
 from sat3d.generators import save_generator, tiny_generator
 from sat3d.shipped import manifest, register
 
@@ -58,7 +58,7 @@ def test_every_checkpoint_of_the_tree_is_carried_whole(site, tmp_path):
 
 
 def test_experiments_are_found_by_name_away_from_the_tree(site, tmp_path):
-    code = "from sat3d.commands.configs import *; print('\\n'.join(str(find_config(name)) for name in known_configs()))"
+    code = "from sat3d.configs import *; print('\\n'.join(str(find_config(name)) for name in known_configs()))"
     found = _run([sys.executable, "-c", code], tmp_path, site).split()
     assert found == [str(site / "sat3d" / name) for name in known_configs()]
 

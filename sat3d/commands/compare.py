@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sat3d.commands.configs import find_config
+from sat3d.commands.companions import required
 from sat3d.commands.seeds import device_of, writable
+from sat3d.configs import find_config
 from sat3d.modules import import_modules
+from sat3d.shipped import companion
 
 if TYPE_CHECKING:
     from sat3d.evaluation.comparison import Entry
@@ -58,18 +60,18 @@ def main(
     methods: dict[str, Method],
     generator: str = "toyfaces64",
     attributes: list[str] | None = None,
-    labeller: str = "toyfaces-labeller",
-    judge: str = "toyfaces-judge",
-    identity: str | None = "toyfaces-identity",
-    perceptual: str | None = "toyfaces-judge",
-    parser: str | None = "toyfaces-parser",
+    labeller: str | None = None,
+    judge: str | None = None,
+    identity: str | None = "own",
+    perceptual: str | None = "own",
+    parser: str | None = "own",
     parts: dict[str, list[str]] | None = None,
     world: bool = False,
     codes: int = 100,
     references: int = 200,
     order: int = 24,
     truth: int = 24,
-    clip: str | None = "toyfaces-clip",
+    clip: str | None = "own",
     seeds: list[int] = [1, 2, 3],  # noqa: B006 - never changed
     truncation: float = 1.0,
     yaw: tuple[float, float] | None = (-0.35, 0.35),
@@ -99,10 +101,12 @@ def main(
         methods: By name, see each; those that look at references and those that are told values may be mixed.
         generator: Name or file.
         attributes: What is edited; all that labeller, judge and methods share, if not given.
-        labeller: Attribute predictor that chooses strengths.
-        judge: Attribute predictor that grades; one that taught a method is refused.
-        identity: Identity embedder, also a TorchScript file of an ArcFace (.pt); null leaves identities out.
-        perceptual: lpips, or an observer whose activations serve in its place; null leaves the distance out.
+        labeller: Attribute predictor that chooses strengths; what is shipped for the generator, if not given.
+        judge: Attribute predictor that grades, likewise; one that taught a method is refused.
+        identity: Identity embedder, also a TorchScript file of an ArcFace (.pt); own is what is shipped for the
+            generator (if there is any), here and below; null leaves identities out.
+        perceptual: lpips, or an observer whose activations serve in its place (own is the judge); null leaves the
+            distance out.
         parser: Part parser that tells regions; null leaves locality out.
         parts: By attribute, the parser's parts in which it shows; the embedded world's own if not given.
         world: Compare with the ideal edits of the embedded world (its generators only, truncation 1).
@@ -154,6 +158,12 @@ def main(
     from sat3d.evaluation.comparison import Plan
     from sat3d.evaluation.matched import Rules
 
+    labeller, judge = labeller or required(generator, "labeller"), judge or required(generator, "judge")
+    identity, parser, clip = (
+        companion(generator, role) if name == "own" else name
+        for role, name in (("identity", identity), ("parser", parser), ("clip", clip))
+    )
+    perceptual = companion(generator, "judge") if perceptual == "own" else perceptual
     names = attributes or _shared_attributes(entries, generator, labeller, judge)
     rules = Rules(search.wanted, trials=search.trials, tolerance=search.tolerance)
     plan = Plan(

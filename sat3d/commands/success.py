@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from sat3d.commands.configs import find_config
+from sat3d.commands.companions import required
 from sat3d.commands.seeds import device_of, writable
+from sat3d.configs import find_config
+from sat3d.shipped import companion
 
 if TYPE_CHECKING:
     from sat3d.data import LabelledLatentDataModule, SampledLatents
@@ -18,8 +20,8 @@ def main(
     attributes: list[str] | None = None,
     split: Literal["val", "test"] = "test",
     count: int = 100,
-    judge: str = "toyfaces-judge",
-    identity: str | None = "toyfaces-identity",
+    judge: str | None = None,
+    identity: str | None = "own",
     wanted: float = 0.8,
     strengths: list[float] = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0],  # noqa: B006 - never changed
     yaws: list[float] = [-0.3, 0.0, 0.3],  # noqa: B006 - never changed
@@ -44,8 +46,9 @@ def main(
         attributes: What is edited; all that the scorers know and the editors share, if not given.
         split: Held-out codes: those of the test, or of the validation.
         count: How many of them.
-        judge: Attribute predictor that decides. The labeller itself may, on the validation codes only.
-        identity: Identity embedder; null leaves the identity out.
+        judge: Attribute predictor that decides; what is shipped for the generator, if not given. The labeller itself
+            may, on the validation codes only.
+        identity: Identity embedder; own is what is shipped for the generator, null leaves the identity out.
         wanted: Probability of the target that the labeller must see.
         strengths: Grid of the search, rising; between two of them it is halved four times.
         yaws: The judge's cameras in radians; a 2-D generator has one view for both.
@@ -87,11 +90,13 @@ def main(
     shared = _shared([given, *data], [f"codes={codes}", *runs])
     source = cast("SampledLatents", shared.source)
     net, labeller = source.stream.generator.to(where), source.scorer.to(where)
+    judge = judge or required(net.name, "judge")
     grader = load_observer(judge).to(where)
     if not isinstance(grader, Scorer):
         raise ValueError(f"judge={judge!r} is no attribute predictor")
     if grader.hash == labeller.hash and split == "test":
         raise ValueError(f"judge={judge!r} labelled the training codes and sets strengths; it cannot decide the test")
+    identity = companion(net.name, "identity") if identity == "own" else identity
     embedder = None if identity is None else load_observer(identity).to(where)
     if embedder is not None and not isinstance(embedder, IdentityEmbedder):
         raise ValueError(f"identity={identity!r} is no identity embedder")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from sat3d.commands.configs import find_config
 from sat3d.commands.runs import next_numbered
+from sat3d.configs import find_config
 
 ROOT = Path("runs/sweeps")
 

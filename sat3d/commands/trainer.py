@@ -95,7 +95,10 @@ class SatCLI(LightningCLI):
         return cast(Namespace, self.config[self.config.subcommand])
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the options of the run folder."""
+        """Add the options of the run folder, and the key by which a config names the one that it changes."""
+        parser.add_argument(
+            "--base", type=str | None, help="In a config: the config that it changes, which is read first."
+        )
         parser.add_class_arguments(RunFolder, "run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sat3d.commands.companions import required
 from sat3d.commands.seeds import writable
 
 
@@ -9,7 +10,7 @@ def main(
     editors: list[str],
     names: list[str] | None = None,
     generator: str = "toyfaces64",
-    judge: str = "toyfaces-judge",
+    judge: str | None = None,
     attributes: list[str] | None = None,
     strengths: list[float] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0],  # noqa: B006 - never changed
     pairs: int = 100,
@@ -31,7 +32,7 @@ def main(
         editors: Folders of editors, or checkpoints.
         names: What to call them; their folders' names if not given.
         generator: Name or file of the generator.
-        judge: Attribute predictor that grades.
+        judge: Attribute predictor that grades; the generator's own if not given (toycars-judge for toycars64).
         attributes: Targets; all that the editors and the judge share, if not given.
         strengths: Editing intensities of the curves, rising, with 1 among them.
         pairs: Number of held-out pairs, from the test stream.
@@ -70,6 +71,7 @@ def main(
     from sat3d.perception import Scorer, load_observer
 
     net = load_generator(generator).to(device)
+    judge = judge or required(generator, "judge")
     grader = load_observer(judge).to(device)
     if not isinstance(grader, Scorer):
         raise ValueError(f"judge={judge!r} is no attribute predictor")
@@ -90,9 +92,10 @@ def main(
         methods["copy"] = picture_of(net, copy_editor(net, first.attributes, channels).to(device))
     ideals = {}
     if ideal:
-        from sat3d.world import HeadWorld
+        from sat3d.world import known_world
 
-        ideals = {k: IdealEdit(HeadWorld(), g, net.resolution) for k, g in (("generator", net), ("world", None))}
+        world = known_world(net.name)
+        ideals = {k: IdealEdit(world, g, net.resolution) for k, g in (("generator", net), ("world", None))}
         methods["ideal"] = ideals["generator"]
     data = StyleCodeDataModule(generator, seed=seed, truncation=truncation, yaw=yaw, pitch=pitch)
     starts = range(0, pairs, batch_size)

@@ -14,7 +14,7 @@ from sat3d.data.generated import GeneratedPictures
 from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.world import PictureBatch, WorldDataModule, WorldPictures
 from sat3d.ops.camera import Camera
-from sat3d.world import HeadWorld
+from sat3d.world import World, load_world
 
 SOURCES = ("world", "generator")
 """Names of the validation and test loaders, in their order; without a generator there is only the first."""
@@ -50,7 +50,8 @@ class ObserverDataModule(WorldDataModule):
     Validation and test have one loader for each source (``SOURCES``), over the same held-out heads and cameras.
 
     Args:
-        generator: Name of the generator; ``None`` for world pictures alone.
+        generator: Name of the generator, ``own`` for the one that is shipped for the world (``toycars64`` for cars);
+            ``None`` for world pictures alone.
         generator_fraction: How much of a training batch the generator draws, in [0, 1].
         generated_count: How many different pictures it draws for training, once.
         first_seed: Seed of the training pictures; validation and test take the next two.
@@ -63,6 +64,7 @@ class ObserverDataModule(WorldDataModule):
         val_count: Validation pictures, of each source.
         test_count: Test pictures, of each source.
         render_workers: Threads that render the world; by default one a core.
+        world: Name of the world: heads, animals or cars.
 
     Raises:
         ValueError: If ``generator_fraction`` or ``offset`` is out of range.
@@ -70,7 +72,7 @@ class ObserverDataModule(WorldDataModule):
 
     def __init__(
         self,
-        generator: str | None = "toyfaces64",
+        generator: str | None = "own",
         generator_fraction: float = 0.4,
         generated_count: int = 8_000,
         first_seed: int = 0,
@@ -83,13 +85,17 @@ class ObserverDataModule(WorldDataModule):
         val_count: int = 1_000,
         test_count: int = 1_000,
         render_workers: int | None = None,
+        world: str = "heads",
     ) -> None:
         if not 0 <= generator_fraction <= 1:
             raise ValueError(f"generator_fraction must lie in [0, 1], not {generator_fraction}")
         if not 0 <= offset < every:
             raise ValueError(f"offset must lie in 0..{every - 1} (below every), not {offset}")
-        super().__init__(count, first_seed, batch_size, root, val_count, test_count, render_workers=render_workers)
-        self.generator, self.generator_fraction = generator, generator_fraction
+        super().__init__(
+            count, first_seed, batch_size, root, val_count, test_count, render_workers=render_workers, world=world
+        )
+        self.generator = f"{load_world(world).domain.generator}64" if generator == "own" else generator
+        self.generator_fraction = generator_fraction
         self.generated_count, self.shuffle_seed = min(generated_count, count), shuffle_seed
         self.every, self.offset = every, offset
 
@@ -130,8 +136,8 @@ class ObserverDataModule(WorldDataModule):
         return DataLoader(source, self.batch_size, num_workers=self.num_workers, collate_fn=_as_it_is)
 
 
-class _Partners(HeadWorld):
-    """A world whose head i is the person of head i of the other world, with other editable attributes and cameras."""
+class _Partners(World):
+    """A world whose i-th individual is that of the other, with other editable attributes and cameras."""
 
     def sample(self, seed: int, indices: Sequence[int] | Tensor) -> tuple[Tensor, Camera]:
         person, _ = super().sample(seed, indices)
@@ -144,8 +150,8 @@ class PartnerPictures(WorldPictures):
     """Second pictures of the persons of a set of world pictures: other cameras, accessories and expressions."""
 
     def __init__(self, pictures: WorldPictures) -> None:
-        super().__init__(pictures.folder.parent, pictures.count, pictures.seed, pictures.resolution)
-        self.world = _Partners()
+        partners = _Partners(pictures.world.domain)
+        super().__init__(pictures.folder.parent, pictures.count, pictures.seed, pictures.resolution, partners)
         self.folder = pictures.folder.with_name(pictures.folder.name + "-partners")
 
 

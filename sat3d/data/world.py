@@ -21,8 +21,7 @@ from sat3d.data.cache import cache_root
 from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.streams import ResumedStream
 from sat3d.ops.camera import LABEL_SIZE
-from sat3d.world import HeadWorld
-from sat3d.world.heads import VERSION
+from sat3d.world import World, load_world
 
 BLOCK = 128  # pictures that are rendered, and checked, together
 SUPERSAMPLING = 2
@@ -34,7 +33,7 @@ class PictureBatch:
 
     Args:
         rgb: in [-1, 1], (B, 3, H, W).
-        segmentation: part numbers (`HeadWorld.parts`), (B, H, W).
+        segmentation: part numbers (`World.parts`), (B, H, W).
         depth: distance along the ray, world units, inf for background, (B, H, W).
         z: codes, (B, z_dim).
         u: coordinates, (B, A).
@@ -75,6 +74,7 @@ class WorldPictures(Dataset[PictureBatch]):
         count: pictures.
         seed: of codes and cameras.
         resolution: pixels a side.
+        world: the world, or its name.
 
     Example:
         >>> pictures = WorldPictures(count=1000, seed=1)
@@ -84,13 +84,19 @@ class WorldPictures(Dataset[PictureBatch]):
     """
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, count: int = 40_000, seed: int = 0, resolution: int = 64
+        self,
+        root: str | os.PathLike[str] | None = None,
+        count: int = 40_000,
+        seed: int = 0,
+        resolution: int = 64,
+        world: World | str = "heads",
     ) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
-        self.world = HeadWorld()
+        self.world = load_world(world) if isinstance(world, str) else world
         self.count, self.seed, self.resolution = count, seed, resolution
-        self.folder = Path(root or cache_root() / "world") / f"heads{VERSION}-{resolution}px-seed{seed}"
+        kind = f"{self.world.name}{self.world.domain.version}"
+        self.folder = Path(root or cache_root() / "world") / f"{kind}-{resolution}px-seed{seed}"
         self._blocks = -(-count // BLOCK)
         n, r = self._blocks * BLOCK, resolution  # whole blocks, whose checksums serve smaller and larger sets
         self._layout: dict[str, tuple[type, tuple[int, ...]]] = {
@@ -252,6 +258,7 @@ class WorldDataModule(ResumedStream, LightningDataModule):
         resolution: pixels a side.
         num_workers: of the loaders; reading memory maps is quick enough without.
         render_workers: threads that render; by default one a core.
+        world: name of the world: heads, animals or cars.
     """
 
     def __init__(
@@ -265,13 +272,14 @@ class WorldDataModule(ResumedStream, LightningDataModule):
         resolution: int = 64,
         num_workers: int = 0,
         render_workers: int | None = None,
+        world: str = "heads",
     ) -> None:
         super().__init__()
         self.batch_size, self.num_workers, self.render_workers = batch_size, num_workers, render_workers
         self.seed = seed
-        self.train = WorldPictures(root, count, seed, resolution)
-        self.val = WorldPictures(root, val_count, seed + 1, resolution)
-        self.test = WorldPictures(root, test_count, seed + 2, resolution)
+        self.train = WorldPictures(root, count, seed, resolution, world)
+        self.val = WorldPictures(root, val_count, seed + 1, resolution, world)
+        self.test = WorldPictures(root, test_count, seed + 2, resolution, world)
 
     def prepare_data(self) -> None:
         """Render what is missing."""

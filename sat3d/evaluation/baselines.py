@@ -11,7 +11,7 @@ from sat3d.generators import Generator
 from sat3d.generators.batches import PairBatch
 from sat3d.methods.grading import Picture
 from sat3d.methods.sat3d import MaskEditor
-from sat3d.world import HeadWorld
+from sat3d.world import World
 
 
 def copy_editor(generator: Generator, attributes: Sequence[str], participates: Tensor) -> MaskEditor:
@@ -50,7 +50,7 @@ class IdealEdit:
         resolution: side of the world's pictures.
     """
 
-    def __init__(self, world: HeadWorld, generator: Generator | None, resolution: int) -> None:
+    def __init__(self, world: World, generator: Generator | None, resolution: int) -> None:
         self.world, self.generator, self.resolution = world, generator, resolution
 
     def codes(self, pairs: PairBatch, attribute: str, strength: float = 1.0) -> Tensor:

@@ -16,10 +16,10 @@ from torch import Tensor
 from sat3d.generators import Generator
 from sat3d.ops.camera import Camera
 from sat3d.perception import Scorer
-from sat3d.world import Attribute, HeadWorld
+from sat3d.world import Attribute, World
 
 
-def true_logits(world: HeadWorld, z: Float[Tensor, "n z"]) -> tuple[Float[Tensor, "n p"], tuple[str, ...]]:
+def true_logits(world: World, z: Float[Tensor, "n z"]) -> tuple[Float[Tensor, "n p"], tuple[str, ...]]:
     """Return how clearly each code has each attribute, above 0 where it has it; no observer takes part.
 
     A continuous attribute's is its coordinate minus 0.5; a class's is the signed depth in its bin (lo, hi) of the

@@ -29,7 +29,7 @@ from sat3d.methods import load_editor
 from sat3d.modules import import_modules
 from sat3d.perception import IdentityEmbedder, PartParser, Scorer, load_clip, load_observer, load_perceptual
 from sat3d.visualization import replacing
-from sat3d.world import HeadWorld
+from sat3d.world import known_world
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Plan:
         identity = None if self.identity is None else _observer("identity", self.identity, IdentityEmbedder, device)
         parser = None if self.parser is None else _observer("parser", self.parser, PartParser, device)
         perceptual = None if self.perceptual is None else load_perceptual(self.perceptual).to(device)
-        world = HeadWorld() if self.world else None
+        world = known_world(net.name) if self.world else None
         parts = self.parts
         if parts is None:
             parts = {a.name: a.parts for a in world.attributes} if world is not None else {}

@@ -30,7 +30,7 @@ from sat3d.metrics import (
 )
 from sat3d.ops.camera import Camera
 from sat3d.perception import IdentityEmbedder, PartParser, PerceptualNetwork, Scorer
-from sat3d.world import HeadWorld
+from sat3d.world import World
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Eyes:
     perceptual: PerceptualNetwork | None = None
     parser: PartParser | None = None
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    world: HeadWorld | None = None
+    world: World | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
+from sat3d.configs import read_config, with_bases
 from sat3d.shipped import manifest
 from sat3d.visualization import replacing
 
@@ -108,7 +109,8 @@ def fit_editor(configs: Sequence[str], options: Mapping[str, Any], folder: Path,
 
 def settings_of(configs: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells one training from another: the configs' contents, and what replaces them."""
-    texts = [json.dumps(yaml.safe_load(Path(name).read_text()), sort_keys=True) for name in configs]
+    files = [file for name in configs for file in with_bases(Path(name))]
+    texts = [json.dumps(yaml.safe_load(file.read_text()), sort_keys=True) for file in files]
     return {
         "configs": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
         "options": json.loads(json.dumps(dict(options))),
@@ -137,7 +139,7 @@ def labelled_data(config: Path) -> Any | None:
 
     from sat3d.data import LabelledLatentDataModule, SampledLatents
 
-    settings = yaml.safe_load(config.read_text()).get("data")
+    settings = read_config(config).get("data")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
     try:

@@ -33,7 +33,7 @@ from sat3d.evaluation.tasks import Task
 from sat3d.methods.sweeps import dependency_columns, tail_of
 from sat3d.metrics import attribute_dependency, lab_errors, picture_errors
 from sat3d.perception import ClipModel
-from sat3d.world import HeadWorld
+from sat3d.world import World
 
 LEAKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
 """By how much other attributes move along, normal scores: one step for each made-up edit of a code."""
@@ -63,7 +63,7 @@ def rank_agreement(measured: Float[Tensor, "n k"], truth: Float[Tensor, "n k"]) 
 
 
 def leaking_edits(
-    world: HeadWorld, z: Float[Tensor, "n z"], task: Task, value: Any, leaks: Sequence[float] = LEAKS
+    world: World, z: Float[Tensor, "n z"], task: Task, value: Any, leaks: Sequence[float] = LEAKS
 ) -> tuple[list[Float[Tensor, "n z"]], Float[Tensor, "n k"]]:
     """Set a target in the world, and move other attributes along by known amounts.
 
@@ -73,7 +73,7 @@ def leaking_edits(
         world: knows what codes mean.
         z: of the sources.
         task: whose target is set.
-        value: that it gets, see `HeadWorld.intervene`.
+        value: that it gets, see `World.intervene`.
         leaks: sizes of these moves, normal scores, by edit.
 
     Returns:
@@ -104,7 +104,7 @@ def leaking_edits(
     return made, torch.stack(drifts, dim=1)
 
 
-def _scores(world: HeadWorld, z: Tensor) -> Tensor:
+def _scores(world: World, z: Tensor) -> Tensor:
     return torch.from_numpy(world.code_map.normal(z.double().numpy()))
 
 
@@ -220,7 +220,8 @@ def _dislikes(
     if clip is not None:
         a, b = clip.encode_image(before), clip.encode_image(image)
         found["CLIP distance of the pictures"] = 1 - (a * b).sum(-1)
-        found["CLIP, 1 − directional similarity"] = 1 - _directional(clip, task, a, b)
+        assert eyes.world is not None
+        found["CLIP, 1 − directional similarity"] = 1 - _directional(clip, eyes.world, task, a, b)
     return found
 
 
@@ -235,25 +236,26 @@ def _likes(
         found[f"{name}'s log-odds"] = tail.sign * scorer.log_odds(image)[:, tail.column]
     if clip is not None:
         a, b = clip.encode_image(protocol.before.image[rows]), clip.encode_image(image)
-        high, _ = _texts(clip, task)
+        assert eyes.world is not None
+        high, _ = _texts(clip, eyes.world, task)
         found["CLIP similarity to the target's text"] = b @ high
-        found["CLIP, directional similarity"] = _directional(clip, task, a, b)
+        found["CLIP, directional similarity"] = _directional(clip, eyes.world, task, a, b)
     return found
 
 
-def _texts(clip: ClipModel, task: Task) -> tuple[Tensor, Tensor]:
+def _texts(clip: ClipModel, world: World, task: Task) -> tuple[Tensor, Tensor]:
     """Return the embedded phrases of the target, and of all that it is not."""
-    attribute = HeadWorld().attribute(task.attribute)
+    attribute = world.attribute(task.attribute)
     _, _, label = task.target.partition("/")
     target = label or attribute.classes[1 if task.direction > 0 else 0]
-    phrases = {name: f"a head with {attribute.phrases[name][0]}" for name in attribute.classes}
+    phrases = {name: f"{world.domain.noun} with {attribute.phrases[name][0]}" for name in attribute.classes}
     own = clip.encode_text([phrases[target]])[0]
     return own, clip.encode_text([p for name, p in phrases.items() if name != target]).mean(0)
 
 
-def _directional(clip: ClipModel, task: Task, before: Tensor, after: Tensor) -> Tensor:
+def _directional(clip: ClipModel, world: World, task: Task, before: Tensor, after: Tensor) -> Tensor:
     """Return the cosine of the pictures' change and the texts' (StyleGAN-NADA, arXiv 2108.00946, equation 2)."""
-    high, low = _texts(clip, task)
+    high, low = _texts(clip, world, task)
     return torch.nn.functional.cosine_similarity(after - before, (high - low)[None], dim=-1)
 
 
@@ -352,7 +354,7 @@ def _written(value: Interval) -> tuple[str, str]:
 
 
 def carried_along(
-    world: HeadWorld, protocol: MatchedProtocol, outcomes: Sequence[Outcome], draws: int = 500
+    world: World, protocol: MatchedProtocol, outcomes: Sequence[Outcome], draws: int = 500
 ) -> tuple[Interval, Interval]:
     """Tell how much of the population's correlations an edit carries along, and what else moves.
 
@@ -385,7 +387,7 @@ def carried_along(
     return _ratio(sums, 0, 1, draws), _ratio(sums, 2, 3, draws)
 
 
-def _neighbours(world: HeadWorld, protocol: MatchedProtocol, attribute: str) -> tuple[list[int], list[int]]:
+def _neighbours(world: World, protocol: MatchedProtocol, attribute: str) -> tuple[list[int], list[int]]:
     """Return the judge's columns of attributes that are correlated with one in the world, and of those that are not."""
     along: list[int] = []
     others: list[int] = []

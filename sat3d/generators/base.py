@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sat3d.generators.sampling import CameraDistribution
-from sat3d.ops.camera import Camera
+from sat3d.ops.camera import Camera, CameraDistribution
 
 Kind = Literal["conv", "torgb"]
 Part = Literal["backbone", "superresolution"]

@@ -15,7 +15,7 @@ import yaml
 from sat3d.generators.base import Generator
 from sat3d.generators.eg3d import EG3D
 from sat3d.generators.pickles import CheckpointError
-from sat3d.generators.sampling import CameraDistribution
+from sat3d.ops.camera import CameraDistribution
 from sat3d.shipped import replace_file, sha256_of
 
 

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from sat3d.generators.base import FeatureTap, NoiseMode, Part, Rendering, described
 from sat3d.generators.layers import FullyConnected, MappingNetwork, Noise, StyledLayer, SynthesisBlock
 from sat3d.generators.renderer import Jitter, Marched, RayRenderer, RenderingOptions
-from sat3d.generators.sampling import DEFAULT_CAMERAS, CameraDistribution
+from sat3d.generators.sampling import DEFAULT_CAMERAS
 from sat3d.generators.stylegan2 import StyledGenerator, SynthesisNetwork, SynthesisOptions
-from sat3d.ops.camera import LABEL_SIZE, Camera
+from sat3d.ops.camera import LABEL_SIZE, Camera, CameraDistribution
 from sat3d.ops.resample import setup_filter
 
 _MOST_ACTIVATIONS = 2**26  # of one super-resolution layer at a time: 256 MB

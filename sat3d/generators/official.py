@@ -14,8 +14,8 @@ from sat3d.generators.declared import declared
 from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
 from sat3d.generators.pickles import CheckpointError
 from sat3d.generators.renderer import RenderingOptions
-from sat3d.generators.sampling import CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
+from sat3d.ops.camera import CameraDistribution
 from sat3d.ops.triplane import PLANE_AXES
 
 LARGEST, TAPS = 2**20, range(2, 8)  # from eight taps on the released code keeps its filters in another shape

@@ -22,8 +22,9 @@ from sat3d.generators.official import load_parameters
 from sat3d.generators.pickles import CheckpointError
 from sat3d.generators.released import read_released
 from sat3d.generators.renderer import RenderingOptions
-from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
+from sat3d.generators.sampling import TOY_CAMERAS
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
+from sat3d.ops.camera import CameraDistribution
 from sat3d.shipped import manifest, shipped_path
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from torch import Tensor
 from sat3d.metrics.perceptual import feature_distance
 from sat3d.perception import IdentityEmbedder, PerceptualNetwork, load_observer, load_perceptual
 from sat3d.perception.networks import fit_resolution
+from sat3d.shipped import companion
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class PictureDistance:
     Args:
         options: weights and networks. Networks that are not named are those that are at hand: of a generator of the
             embedded world its labeller (never its judge, which only grades) and identity embedder; of others LPIPS.
-        toy: whether the generator is one of the embedded world's.
+        generator: its name, which tells what is at hand for it.
         device: of the networks.
 
     Raises:
@@ -55,15 +56,15 @@ class PictureDistance:
         ValueError: for an identity network that is none.
     """
 
-    def __init__(self, options: LossOptions, toy: bool, device: torch.device | str = "cpu") -> None:
+    def __init__(self, options: LossOptions, generator: str, device: torch.device | str = "cpu") -> None:
         self.options = options
         self.perceptual: PerceptualNetwork | None = None
         self.identity: IdentityEmbedder | None = None
         if options.perceptual:
-            self.perceptual = load_perceptual(options.perceptual_network or ("toyfaces-labeller" if toy else "lpips"))
+            self.perceptual = load_perceptual(options.perceptual_network or companion(generator, "labeller") or "lpips")
             self.perceptual.to(device)
         if options.identity:
-            name = options.identity_network or ("toyfaces-identity" if toy else None)
+            name = options.identity_network or companion(generator, "identity")
             if name is None:
                 raise ValueError("loss.identity_network: name an identity embedder, or set loss.identity to 0")
             found = load_observer(name)

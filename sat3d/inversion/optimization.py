@@ -102,8 +102,7 @@ class Inverter:
         if encoder is not None:
             encoder.check(generator)
         self.statistics = CodeStatistics.of(generator)
-        toy = generator.name.startswith("toyfaces")
-        self.distance = PictureDistance(self.options.loss, toy, generator.device)
+        self.distance = PictureDistance(self.options.loss, generator.name, generator.device)
 
     def __call__(
         self, pictures: Float[Tensor, "b 3 h w"], camera: Camera | None = None, progress: Progress | None = None

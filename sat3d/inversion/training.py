@@ -96,8 +96,7 @@ class EncoderTraining(LightningModule):
     def distance(self) -> PictureDistance:
         """What pictures are compared by."""
         if not self._distance:
-            toy = self.generator.name.startswith("toyfaces")
-            self._distance.append(PictureDistance(self.loss, toy, self.device))
+            self._distance.append(PictureDistance(self.loss, self.generator.name, self.device))
         return self._distance[0]
 
     # Training ---------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def tune(
     if len(codes) != 1 or len(picture) != 1:
         raise ValueError(f"tuning: one picture at a time, not {len(codes)}")
     o = options or TuningOptions()
-    distance = PictureDistance(o.loss, generator.name.startswith("toyfaces"), generator.device)
+    distance = PictureDistance(o.loss, generator.name, generator.device)
     net = _private(generator)
     weights = dict(tuned_weights(net))
     for weight in weights.values():

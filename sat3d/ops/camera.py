@@ -146,6 +146,65 @@ class Camera:
         return Camera(self.cam2world[index], self.intrinsics[index])
 
 
+@dataclass(frozen=True)
+class CameraDistribution:
+    """Describe where the cameras of a generator stand.
+
+    Args:
+        yaw: range in radians.
+        pitch: range in radians; positive is below the pivot, as in EG3D.
+        pivot: the point that cameras look at, world units.
+        radius: distance of the cameras from the origin, world units.
+        fov: field of view in degrees, as the released code turns it into a focal length.
+        view: yaw and pitch, radians, of the camera that pictures are shown from where nobody asks for another: from
+            the front for faces, from above and the side for what is seen from all around.
+    """
+
+    yaw: tuple[float, float] = (-0.35, 0.35)
+    pitch: tuple[float, float] = (-0.25, 0.25)
+    pivot: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    radius: float = 2.7
+    fov: float = 18.837
+    view: tuple[float, float] = (0.0, 0.0)
+
+    def at(self, yaw: Tensor | float, pitch: Tensor | float) -> Camera:
+        """Return cameras at these angles, radians."""
+        return Camera.look_at(yaw, pitch, pivot=self.pivot, radius=self.radius, fov=self.fov)
+
+    def sample(self, u: Float[Tensor, "b 2"]) -> Camera:
+        """Turn uniform numbers in [0, 1) into cameras."""
+        (y0, y1), (p0, p1) = self.yaw, self.pitch
+        return self.at(y0 + (y1 - y0) * u[:, 0], p0 + (p1 - p0) * u[:, 1])
+
+    def frontal(self) -> Camera:
+        """Return the one camera of `view`: in front, where nothing else is said."""
+        return self.at(*self.view)
+
+    def orbit(
+        self,
+        steps: int,
+        yaw: float | None = None,
+        pitch: float | None = None,
+        around: tuple[float, float] = (0.0, 0.0),
+    ) -> Camera:
+        """Return cameras on a closed ellipse around a view.
+
+        Args:
+            steps: number of cameras.
+            yaw: amplitude in radians, half the range if not given.
+            pitch: amplitude in radians, half the range if not given.
+            around: yaw and pitch of the view in the middle, radians.
+        """
+        a = (self.yaw[1] - self.yaw[0]) / 2 if yaw is None else yaw
+        b = (self.pitch[1] - self.pitch[0]) / 2 if pitch is None else pitch
+        t = torch.arange(steps) * (2 * math.pi / steps)
+        return self.at(around[0] + a * t.sin(), around[1] + b * t.cos())
+
+    def turn(self, steps: int, around: tuple[float, float] = (0.0, 0.0)) -> Camera:
+        """Return cameras on a full turn that starts at a yaw and stays at a pitch, radians."""
+        return self.at(around[0] + torch.arange(steps) * (2 * math.pi / steps), around[1])
+
+
 def intrinsics_from_fov(fov: Tensor) -> Float[Tensor, "b 3 3"]:
     """Turn fields of view (B,), degrees, into normalised intrinsics.
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
 from sat3d.perception.networks import toyfaces_resnet
 from sat3d.perception.observer import Observer
+from sat3d.perception.storage import read_weights
 from sat3d.shipped import shipped_path
 
-OWN_MODELS = ("toyfaces-clip",)
+OWN_MODELS = ("toyfaces-clip", "toyanimals-clip", "toycars-clip")
 _TEXT_BATCH = 256
 
 
@@ -42,8 +43,8 @@ def load_clip(name: str = "toyfaces-clip", pretrained: str | None = None) -> Cli
     What is returned is shared within the process.
 
     Args:
-        name: ``toyfaces-clip`` (shipped), any model of ``open_clip.list_models()``, or what else open_clip takes
-            (``local-dir:FOLDER``).
+        name: ``toyfaces-clip``, ``toyanimals-clip`` or ``toycars-clip`` (shipped), any model of
+            ``open_clip.list_models()``, or what else open_clip takes (``local-dir:FOLDER``).
         pretrained: Weights for it: a local file, or a tag of open_clip (``openai``, ``laion2b_s34b_b79k``), which is
             downloaded at first use. ``None`` takes the shipped weights of a shipped model.
 
@@ -73,10 +74,41 @@ def load_clip(name: str = "toyfaces-clip", pretrained: str | None = None) -> Cli
             raise FileNotFoundError(f"pretrained={weights!r} is neither a file nor a tag of {name!r} ({tags})")
     quick = bool((get_pretrained_cfg(name, weights) or {}).get("quick_gelu", False)) if weights else False
     try:
-        model = create_model(name, weights, precision="fp32", force_quick_gelu=quick)
-    except (RuntimeError, SafetensorError) as error:
+        if name in OWN_MODELS:
+            model = create_model(name, precision="fp32")
+            model.load_state_dict(with_all_words(read_weights(Path(str(weights)), "clip")[1], model))
+        else:
+            model = create_model(name, weights, precision="fp32", force_quick_gelu=quick)
+    except (RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"open_clip could not load {name!r} with pretrained={weights!r}: {error}") from error
     return ClipModel(model, get_tokenizer(name), name)
+
+
+WORDS = "token_embedding.weight"
+"""The largest tensor of a small model: one row for each of the tokeniser's 49,408 tokens."""
+_KNOWN = "token_embedding.known"
+
+
+def with_known_words(state: Mapping[str, Tensor], known: Bool[Tensor, " tokens"]) -> dict[str, Tensor]:
+    """Keep the embeddings of the tokens that a model was taught, and their numbers: the others hold noise.
+
+    Args:
+        state: of an open_clip model.
+        known: which tokens occurred in its captions.
+    """
+    rows = known.nonzero().flatten()
+    return {**state, WORDS: state[WORDS][rows], _KNOWN: rows.int()}
+
+
+def with_all_words(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Undo `with_known_words`, with zeros for tokens that say nothing to the model."""
+    whole = dict(state)
+    rows = whole.pop(_KNOWN, None)
+    if rows is not None:
+        table = torch.zeros_like(model.state_dict()[WORDS])
+        table[rows.long()] = whole[WORDS].to(table)
+        whole[WORDS] = table
+    return whole
 
 
 class Preprocess(nn.Module):

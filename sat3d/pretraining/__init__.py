@@ -9,6 +9,6 @@
 | `truth.py` | what a picture shows, and what of it an observer is held to |
 | `augment.py`, `figures.py` | changes to training pictures; figures of merit |
 
-Each is run through the door: `lightning fit --config experiments/pretraining/toyfaces-clip.yaml`, and graded anew by
+Each is run through the door: `lightning fit --config experiments/pretraining/clip.yaml`, and graded anew by
 `lightning test` with the same config.
 """

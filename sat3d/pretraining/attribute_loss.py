@@ -9,10 +9,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from sat3d.perception import PredictedAttribute
 from sat3d.pretraining.truth import Truth
-from sat3d.world import HeadWorld
+from sat3d.world import World
 
 
-def predicted_attributes(world: HeadWorld) -> tuple[PredictedAttribute, ...]:
+def predicted_attributes(world: World) -> tuple[PredictedAttribute, ...]:
     """Describe the world's attributes, all of them, for a predictor."""
     return tuple(PredictedAttribute(a.name, a.kind, a.classes) for a in world.attributes)
 
@@ -27,7 +27,7 @@ class AttributeLoss:
         world: The world, which orders the columns.
     """
 
-    def __init__(self, world: HeadWorld) -> None:
+    def __init__(self, world: World) -> None:
         self.attributes = predicted_attributes(world)
         self.columns = sum(attribute.width for attribute in self.attributes)
 

@@ -23,7 +23,7 @@ from sat3d.ops.augment import Augmentation
 from sat3d.ops.schedules import one_cycle
 from sat3d.perception import Observer, save_weights
 from sat3d.pretraining.truth import Grader
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 
 @dataclass(frozen=True)
@@ -79,30 +79,34 @@ class ObserverPretraining(LightningModule, ABC):
     ``lightning validate`` and ``lightning test`` without ``--ckpt_path`` grade the exported file.
 
     Args:
-        name: Name of the result, of its file and of its entry in the manifest.
+        name: Name of the result, of its file and of its entry in the manifest; ``None`` for the world's own
+            (``toycars-judge``).
         optimizer: The optimiser.
         augmentation: Changes to training pictures.
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
+        world: Name of the world whose pictures it learns to read; the data module's must be the same.
     """
 
     observer: nn.Module
+    role: str
 
     def __init__(
         self,
-        name: str,
+        name: str | None = None,
         optimizer: OptimizerConfig | None = None,
         augmentation: Augmentation | None = None,
         export: ExportConfig | None = None,
         seed: int = 0,
+        world: str = "heads",
     ) -> None:
         super().__init__()
-        self.name = name
+        self.world = load_world(world)
+        self.name = name or f"{self.world.domain.generator}-{self.role}"
         self.optimizer_config = optimizer or OptimizerConfig()
         self.augmentation = augmentation or Augmentation()
         self.export = export or ExportConfig()
         self.seed = seed
-        self.world = HeadWorld()
         self.grader = Grader(self.world)
         self.figures: dict[str, float] = {}
         self._clock = TrainingClock()
@@ -138,6 +142,10 @@ class ObserverPretraining(LightningModule, ABC):
         """Return the tensors and the configuration to store."""
         assert isinstance(self.observer, Observer)
         return self.observer.state_dict(), self.observer.describe()
+
+    def exported_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the observer's own state, from what was stored."""
+        return state
 
     def meter(self, source: str, name: str) -> Any:
         """Return a metric of one source."""
@@ -184,6 +192,7 @@ class ObserverPretraining(LightningModule, ABC):
     # -- grading ------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
+        check_world(self)
         if stage in ("validate", "test") and not self.trainer.ckpt_path:
             self.load_exported()
 
@@ -228,7 +237,7 @@ class ObserverPretraining(LightningModule, ABC):
                 self.name,
                 save_weights(state, config, Path(scratch) / f"{self.name}.safetensors"),
                 kind=config["kind"],
-                command=typed_command(self.name),
+                command=typed_command(self.role, self.world.name),
                 seconds=self._clock.read(),
                 metrics={key: round(value, 4) for key, value in self.figures.items()},
                 folder=self._folder,
@@ -241,11 +250,28 @@ class ObserverPretraining(LightningModule, ABC):
             FileNotFoundError: If there is none yet.
         """
         state = load_file(shipped.shipped_path(self.name, self._folder))
-        self.observer.load_state_dict({k: t.float() if t.is_floating_point() else t for k, t in state.items()})
+        weights = {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
+        self.observer.load_state_dict(self.exported_state(weights))
 
 
-def typed_command(name: str) -> str:
+def check_world(module: Any) -> None:
+    """Hold the world of a training against that of its pictures.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    pictures = getattr(getattr(module.trainer, "datamodule", None), "train", None)
+    world = getattr(pictures, "world", module.world)
+    if world.name != module.world.name:
+        raise ValueError(
+            f"model world={module.world.name!r} and data world={world.name!r} differ: "
+            f"set both, --model.init_args.world and --data.init_args.world"
+        )
+
+
+def typed_command(recipe: str, world: str) -> str:
     """Return the command line of this run, or the one that would start it."""
     if "fit" in sys.argv[1:2]:
         return shlex.join(["lightning", *sys.argv[1:]])
-    return f"lightning fit --config experiments/pretraining/{name}.yaml"
+    words = "" if world == "heads" else f" --model.init_args.world={world} --data.init_args.world={world}"
+    return f"lightning fit --config experiments/pretraining/{recipe}.yaml{words}"

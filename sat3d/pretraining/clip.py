@@ -1,4 +1,4 @@
-"""A text-image model of the toy world, trained by open_clip's own loss."""
+"""A text-image model of a world, trained by open_clip's own loss."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch.nn.functional import normalize
 from sat3d.data.world import PictureBatch
 from sat3d.ops.augment import Augmentation
 from sat3d.perception import QMM, ClipModel, DescriptorGroups
-from sat3d.perception.clip import Preprocess, register_own_models
+from sat3d.perception.clip import Preprocess, register_own_models, with_all_words, with_known_words
 from sat3d.pretraining.attribute_loss import AttributeLoss
 from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
 from sat3d.pretraining.figures import MaskedMean
-from sat3d.world import HeadWorld
+from sat3d.world import World, load_world
 
 
-def phrase_classes(world: HeadWorld, attribute: str, phrases: list[str]) -> list[int] | None:
+def phrase_classes(world: World, attribute: str, phrases: list[str]) -> list[int] | None:
     """Find the class that each phrase of a group names; ``None`` if the world does not know all of them."""
     if attribute not in world.names:
         return None
@@ -42,8 +42,9 @@ class ClipPretraining(ObserverPretraining):
     Held-out pictures are classified zero-shot by the descriptor groups; figures are accuracies by group.
 
     Args:
-        name: Name of the model: of its configuration in the package, of its file and its entry in the manifest.
-        descriptors: Descriptor groups by which it is graded.
+        name: Name of the model: of its configuration in the package, of its file and its entry in the manifest;
+            ``None`` for the world's own (``toyfaces-clip``).
+        descriptors: Descriptor groups by which it is graded; ``None`` for the world's own (``toyfaces``).
         captions: Captions drawn for each picture in a step; each set of them is contrasted with the pictures.
         focused: Further sets of captions in a step, each about one attribute, over pictures that show it.
         focused_size: Pictures of the batch in each of these sets, at most.
@@ -53,12 +54,16 @@ class ClipPretraining(ObserverPretraining):
         augmentation: Changes to training pictures.
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
+        world: Name of the world.
     """
+
+    role = "clip"
+    known_words: Tensor
 
     def __init__(
         self,
-        name: str = "toyfaces-clip",
-        descriptors: str = "toyfaces",
+        name: str | None = None,
+        descriptors: str | None = None,
         captions: int = 1,
         focused: int = 6,
         focused_size: int = 48,
@@ -68,19 +73,21 @@ class ClipPretraining(ObserverPretraining):
         augmentation: Augmentation | None = None,
         export: ExportConfig | None = None,
         seed: int = 0,
+        world: str = "heads",
     ) -> None:
-        self.groups = DescriptorGroups.from_yaml(descriptors)
-        super().__init__(name, optimizer, augmentation, export, seed)
+        self.groups = DescriptorGroups.from_yaml(descriptors or load_world(world).domain.generator)
+        super().__init__(name, optimizer, augmentation, export, seed, world)
         self.captions, self.focused, self.focused_size = captions, focused, focused_size
         self.attribute_weight, self.attribute_share = attribute_weight, attribute_share
         self.attribute_loss = AttributeLoss(self.world)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            width = get_model_config(name)["embed_dim"]
+            width = get_model_config(self.name)["embed_dim"]
             self.attribute_head = nn.Linear(width, self.attribute_loss.columns)
         self.preprocess = Preprocess(self.observer)
-        self.tokenize = get_tokenizer(name)
+        self.tokenize = get_tokenizer(self.name)
         self.criterion = ClipLoss()
+        self.register_buffer("known_words", torch.zeros(get_model_config(self.name)["text_cfg"]["vocab_size"]).bool())
         self._judge: QMM | None = None
 
     def make_observer(self) -> nn.Module:
@@ -106,6 +113,7 @@ class ClipPretraining(ObserverPretraining):
         features = model.encode_image(self.preprocess(rgb))
         sets = self._captions(batch)
         tokens = self.tokenize([caption for _, captions in sets for caption in captions]).to(rgb.device)
+        self.known_words[tokens] = True
         with torch.autocast(rgb.device.type, enabled=False):  # small: bfloat16 does not pay on a CPU
             texts = model.encode_text(tokens, normalize=True).split([len(rows) for rows, _ in sets])
             images, scale = normalize(features.float(), dim=-1), model.logit_scale.exp()
@@ -177,4 +185,7 @@ class ClipPretraining(ObserverPretraining):
 
     def state_to_export(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         config = {"kind": "clip", "name": self.name, "model": get_model_config(self.name)}
-        return self.observer.state_dict(), config
+        return with_known_words(self.observer.state_dict(), self.known_words), config
+
+    def exported_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return with_all_words(state, self.observer)

@@ -18,17 +18,17 @@ from tqdm import tqdm
 
 from sat3d import shipped
 from sat3d.data.world import PictureBatch
-from sat3d.generators import TOY_CAMERAS, load_generator, save_generator
+from sat3d.generators import build_generator, load_generator, save_generator
 from sat3d.generators.eg3d import EG3D, EG3DOptions, SuperResolutionOptions
 from sat3d.generators.layers import FullyConnected
 from sat3d.generators.renderer import RenderingOptions
 from sat3d.generators.stylegan2 import SynthesisOptions
 from sat3d.ops import Camera
 from sat3d.ops.triplane import plane_axes
-from sat3d.pretraining.base import ExportConfig, TrainingClock, typed_command
+from sat3d.pretraining.base import ExportConfig, TrainingClock, check_world, typed_command
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
-from sat3d.world import HeadWorld
+from sat3d.world import World, load_world
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class ToyGeneratorConfig:
     superresolution_channels: int = 32
     density_gain: float = 20.0
 
-    def build(self, z_dim: int) -> EG3D:
-        """Return the generator with fresh weights."""
+    def build(self, world: World) -> EG3D:
+        """Return the generator of a world with fresh weights."""
         axes = plane_axes("corrected").tolist()
         generator = EG3D(
             EG3DOptions(
-                z_dim=z_dim,
+                z_dim=world.z_dim,
                 c_dim=0,
                 w_dim=self.w_dim,
                 resolution=2 * self.neural_resolution,
@@ -88,13 +88,13 @@ class ToyGeneratorConfig:
                     "normalize_z": False,
                 },
                 backbone=SynthesisOptions(self.channel_base, self.channel_max, position=True),
-                rendering=RenderingOptions(2.23, 3.13, self.samples, 0),
+                rendering=RenderingOptions(*world.domain.depths, self.samples, 0),
                 superresolution=SuperResolutionOptions(
                     self.neural_resolution, (self.superresolution_channels,), (True,)
                 ),
             )
         )
-        generator.cameras = TOY_CAMERAS
+        generator.cameras = world.domain.cameras
         with torch.no_grad():
             # Start from thin, even fog: with random densities rays end at once, or never.
             last = generator.decoder.net[2]
@@ -142,7 +142,7 @@ class GeneratorPretraining(LightningModule):
     network learns to give the same w from z; then mapping and synthesis train end to end, and that w stays an anchor.
 
     Args:
-        name: of the result, its file and its entry in the manifest.
+        name: of the result, its file and its entry in the manifest; `None` for the world's own (`toycars64`).
         config: sizes.
         rates: learning rates.
         weights: of the losses.
@@ -152,14 +152,16 @@ class GeneratorPretraining(LightningModule):
         mapping_steps: batches of `mapping_batch` codes on which the mapping network alone catches up at the end of the
             first part. Pictures from z are as sharp as those from the attributes only if it does.
         ema: decay of the averaged weights, which are what is graded and exported.
-        init: a generator to continue from (a shipped name or file); its sizes replace `config`.
+        init: a generator to continue from (a shipped name or file); its sizes replace `config`. One of another world
+            gives all weights but those that read its codes.
         export: where the result goes.
         seed: of initial weights and ray samples.
+        world: name of the world; the data module's must be the same.
     """
 
     def __init__(
         self,
-        name: str = "toyfaces64",
+        name: str | None = None,
         config: ToyGeneratorConfig | None = None,
         rates: GeneratorRates | None = None,
         weights: PictureLossWeights | None = None,
@@ -170,21 +172,23 @@ class GeneratorPretraining(LightningModule):
         init: str | None = None,
         export: ExportConfig | None = None,
         seed: int = 0,
+        world: str = "heads",
     ) -> None:
         super().__init__()
         if not 0 <= attribute_share < 1:
             raise ValueError(f"attribute_share lies in [0, 1), not at {attribute_share}")
-        self.name, self.rates, self.ema, self.seed = name, rates or GeneratorRates(), ema, seed
+        self.world = load_world(world)
+        self.name = name or f"{self.world.domain.generator}64"
+        self.rates, self.ema, self.seed = rates or GeneratorRates(), ema, seed
         self.attribute_share, self.mapping_batch, self.mapping_steps = attribute_share, mapping_batch, mapping_steps
         self.caught_up = False
         self.strict_loading = False
         self.export = export or ExportConfig()
-        self.world = HeadWorld()
-        self.loss = PictureLoss(self.world.parts, weights or PictureLossWeights())
+        self.loss = PictureLoss(self.world.parts, self.world.domain.small_parts, weights or PictureLossWeights())
         config = config or ToyGeneratorConfig()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = config.build(self.world.z_dim) if init is None else load_generator(init, trainable=True)
+            generator = config.build(self.world) if init is None else continued(init, self.world)
             assert isinstance(generator, EG3D)
             features = self.world.features(torch.full((1, len(self.world.attributes)), 0.5)).shape[1]
             self.from_attributes = nn.Sequential(
@@ -308,6 +312,7 @@ class GeneratorPretraining(LightningModule):
     # -- grading ------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
+        check_world(self)
         if stage in ("validate", "test") and not self.trainer.ckpt_path:
             exported = load_generator(shipped.shipped_path(self.name, self._folder))
             assert isinstance(exported, EG3D)
@@ -365,11 +370,37 @@ class GeneratorPretraining(LightningModule):
                 self.name,
                 file,
                 kind="generator",
-                command=typed_command(self.name),
+                command=typed_command("generator", self.world.name),
                 seconds=self.clock.read(),
                 metrics={k: round(v, 4) for k, v in metrics.items()},
                 folder=self._folder,
             )
+
+
+def continued(init: str, world: World) -> EG3D:
+    """Return a trainable generator of a world with the weights of another, as far as they fit.
+
+    Args:
+        init: name or file of the other.
+        world: whose codes it takes; its cameras and depths replace the other's.
+
+    Raises:
+        ValueError: if it is no embedded generator.
+    """
+    other = load_generator(init)
+    if not isinstance(other, EG3D):
+        raise ValueError(f"init={init!r} is no EG3D generator")
+    config = {**other.config, "z_dim": world.z_dim}
+    near, far = world.domain.depths
+    config["rendering"] = {**config["rendering"], "ray_start": near, "ray_end": far}
+    generator = build_generator(config)
+    assert isinstance(generator, EG3D)
+    fresh = generator.state_dict()
+    fitting = {name: t for name, t in other.state_dict().items() if t.shape == fresh[name].shape}
+    generator.load_state_dict({**fresh, **fitting})
+    generator.cameras = world.domain.cameras
+    generator.train().requires_grad_(True)
+    return generator
 
 
 def rate_kind(name: str) -> str:

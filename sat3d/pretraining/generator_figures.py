@@ -10,7 +10,7 @@ from torchmetrics import MeanMetric, PearsonCorrCoef
 
 from sat3d.data.world import PictureBatch
 from sat3d.generators import Generator, Rendering
-from sat3d.world import HeadWorld
+from sat3d.world import World
 
 
 class GeneratorFigures(nn.Module):
@@ -56,7 +56,7 @@ class GeneratorFigures(nn.Module):
         }
         return {
             "psnr": _psnr(self.whole.compute()),
-            "psnr_head": _psnr(self.head.compute()),
+            "psnr_object": _psnr(self.head.compute()),
             "depth_correlation": float(self.depth.compute()),
             **parts,
         }
@@ -73,7 +73,7 @@ def _psnr(mean_squared_error: Tensor) -> float:
 
 @torch.no_grad()
 def linear_probe(
-    generator: Generator, world: HeadWorld, count: int = 4096, seed: int = 7, ridge: float = 1.0
+    generator: Generator, world: World, count: int = 4096, seed: int = 7, ridge: float = 1.0
 ) -> dict[str, float]:
     """Report how well a ridge regression reads the attributes' normal scores from z, from w and from s.
 

@@ -27,29 +27,33 @@ class AttributePretraining(ObserverPretraining):
     Figures are accuracies by attribute, and mean errors of continuous values where they show.
 
     Args:
-        name: Name of the result.
+        role: ``labeller`` or ``judge``.
+        name: Name of the result; ``None`` for the world's own (``toycars-judge``).
         trunk: ``residual`` or ``plain``: the labeller and the judge have different ones.
         widths: Channels of the trunk's stages.
         optimizer: The optimiser.
         augmentation: Changes to training pictures.
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
+        world: Name of the world.
     """
 
     observer: AttributePredictor
 
     def __init__(
         self,
-        name: str,
+        role: str = "labeller",
+        name: str | None = None,
         trunk: str = "residual",
         widths: tuple[int, ...] = (24, 48, 96, 160),
         optimizer: OptimizerConfig | None = None,
         augmentation: Augmentation | None = None,
         export: ExportConfig | None = None,
         seed: int = 0,
+        world: str = "heads",
     ) -> None:
-        self.trunk, self.widths = trunk, widths
-        super().__init__(name, optimizer, augmentation, export, seed)
+        self.role, self.trunk, self.widths = role, trunk, widths
+        super().__init__(name, optimizer, augmentation, export, seed, world)
 
     def make_observer(self) -> AttributePredictor:
         self.attribute_loss = AttributeLoss(self.world)
@@ -102,29 +106,32 @@ class ParserPretraining(ObserverPretraining):
     Dice as in Milletari et al. 2016 (arXiv 1606.04797), averaged over the parts that occur in the batch.
 
     Args:
-        name: Name of the result.
+        name: Name of the result; ``None`` for the world's own.
         widths: Channels of the U-Net at full, half, ... resolution.
         dice: Weight of the Dice loss.
         optimizer: The optimiser.
         augmentation: Changes to training pictures.
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
+        world: Name of the world.
     """
 
     observer: PartParser
+    role = "parser"
 
     def __init__(
         self,
-        name: str = "toyfaces-parser",
+        name: str | None = None,
         widths: tuple[int, ...] = (16, 32, 64, 96),
         dice: float = 0.5,
         optimizer: OptimizerConfig | None = None,
         augmentation: Augmentation | None = None,
         export: ExportConfig | None = None,
         seed: int = 0,
+        world: str = "heads",
     ) -> None:
         self.widths, self.dice = widths, dice
-        super().__init__(name, optimizer, augmentation, export, seed)
+        super().__init__(name, optimizer, augmentation, export, seed, world)
 
     def make_observer(self) -> PartParser:
         return PartParser(ParserConfig(tuple(self.world.parts), tuple(self.widths)))
@@ -164,7 +171,7 @@ class IdentityPretraining(ObserverPretraining):
     tell pairs of one person (other camera, other editable attributes) from pairs of two.
 
     Args:
-        name: Name of the result.
+        name: Name of the result; ``None`` for the world's own.
         size: Width of the embedding.
         trunk: ``residual`` or ``plain``.
         widths: Channels of the trunk's stages.
@@ -173,14 +180,16 @@ class IdentityPretraining(ObserverPretraining):
         augmentation: Changes to training pictures.
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
+        world: Name of the world.
     """
 
     observer: IdentityEmbedder
+    role = "identity"
     identity_columns: Tensor
 
     def __init__(
         self,
-        name: str = "toyfaces-identity",
+        name: str | None = None,
         size: int = 64,
         trunk: str = "residual",
         widths: tuple[int, ...] = (24, 48, 96, 128),
@@ -189,9 +198,10 @@ class IdentityPretraining(ObserverPretraining):
         augmentation: Augmentation | None = None,
         export: ExportConfig | None = None,
         seed: int = 0,
+        world: str = "heads",
     ) -> None:
         self.identity = IdentityConfig(trunk, tuple(widths), size)
-        super().__init__(name, optimizer, augmentation, export, seed)
+        super().__init__(name, optimizer, augmentation, export, seed, world)
         wanted = []
         for attribute in self.world.attributes:
             columns = 1 if attribute.kind == "continuous" else len(attribute.classes)

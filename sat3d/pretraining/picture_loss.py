@@ -13,7 +13,6 @@ from sat3d.data.world import PictureBatch
 from sat3d.generators import Rendering
 from sat3d.generators.renderer import Marched
 
-SMALL_PARTS = ("nose", "eyes", "eyebrows", "mouth", "moustache", "glasses")
 BEHIND = -1.0  # colour of a ray that met nothing: the background is painted by the super-resolution
 
 
@@ -28,7 +27,7 @@ class PictureLossWeights:
         raw: mean absolute difference of the ray-marched picture to the halved true head before nothing.
         depth: mean distance, along the rays, of the weights to the true surface, and difference of the opacity to the
             head's mask. Fitting one head for 195 steps, an earlier form of it gave 21.2 dB and none 17.3 dB.
-        small_parts: weight of a pixel of eyes, mouth, glasses and the like; others weigh 1.
+        small_parts: weight of a pixel of the world's small parts (eyes, mouth, glasses); others weigh 1.
         background: weight of a pixel of the background.
     """
 
@@ -46,15 +45,16 @@ class PictureLoss(nn.Module):
 
     Args:
         parts: names of the segmentation's parts, the first of which is the background.
+        small: names of the parts that weigh `small_parts`.
         weights: of the terms.
     """
 
     importance: Tensor
 
-    def __init__(self, parts: tuple[str, ...], weights: PictureLossWeights) -> None:
+    def __init__(self, parts: tuple[str, ...], small: tuple[str, ...], weights: PictureLossWeights) -> None:
         super().__init__()
         self.weights = weights
-        importance = [weights.small_parts if p in SMALL_PARTS else 1.0 for p in parts]
+        importance = [weights.small_parts if p in small else 1.0 for p in parts]
         importance[0] = weights.background
         self.register_buffer("importance", torch.tensor(importance), persistent=False)
 

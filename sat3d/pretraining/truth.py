@@ -9,11 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sat3d.data.world import PictureBatch
-from sat3d.world import HeadWorld
-from sat3d.world.captions import Captioner
+from sat3d.world import World
 
 MIN_PIXELS = 10
-MAX_YAW = 0.6
 MIDDLE = 0.2
 
 
@@ -55,25 +53,23 @@ class Grader:
     Args:
         world: The world.
         min_pixels: A part shows where it covers at least this many pixels.
-        max_yaw: Figures count cameras within this angle from the front, radians.
         middle: Figures leave out this central share of the values of continuous attributes.
     """
 
-    def __init__(
-        self, world: HeadWorld, min_pixels: int = MIN_PIXELS, max_yaw: float = MAX_YAW, middle: float = MIDDLE
-    ) -> None:
-        self.world, self.min_pixels, self.max_yaw, self.middle = world, min_pixels, max_yaw, middle
+    def __init__(self, world: World, min_pixels: int = MIN_PIXELS, middle: float = MIDDLE) -> None:
+        self.world, self.min_pixels, self.middle = world, min_pixels, middle
         names = world.parts
         self._parts = torch.zeros(len(names), len(world.attributes))
         for column, attribute in enumerate(world.attributes):
             for part in attribute.parts:
                 self._parts[names.index(part), column] = 1
-        self._captioner = Captioner(world.attributes)
+        self._captioner = world.domain.captioner(world.attributes)
         self._continuous = torch.tensor([a.kind == "continuous" for a in world.attributes])
 
     def near(self, batch: PictureBatch) -> Bool[Tensor, " b"]:
-        """Tell which cameras stand near the front."""
-        return camera_yaw(batch.camera_label).abs() <= self.max_yaw
+        """Tell which cameras count in figures: those near the front, of worlds that have one."""
+        yaw, front = camera_yaw(batch.camera_label).abs(), self.world.domain.front
+        return yaw <= (torch.inf if front is None else front)
 
     def nameable(self, batch: PictureBatch) -> Bool[Tensor, "b a"]:
         """Tell which attributes a caption may name: no curls of a bald head, no hair colour by eyebrows alone."""

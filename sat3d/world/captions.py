@@ -1,37 +1,48 @@
-"""Captions of heads: true, in varied English, a pure function of the head, the seed and its number."""
+"""Captions of pictures: true, in varied English, a pure function of the coordinates, the seed and the number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from sat3d.world.attributes import Attribute, Floats
 from sat3d.world.codes import counted_uniform
 
-SUBJECTS = ["a head", "a head", "a face", "a person", "a toy head", "a figure", "somebody", "a toy face"]
-OPENINGS = ["", "", "", "a picture of ", "a photo of ", "a render of ", "an image of ", "a portrait of "]
-WORN = ("glasses", "hat", "hat_colour", "shirt_colour")
-HAT_NOUNS = {"beanie": "beanie", "cap": "cap", "brimmed": "brimmed hat"}
-JOINED = (("hair_length", "hair_curl", "hair_colour"), ("hat", "hat_colour"), ("eye_size", "eye_colour"))
 UNSURE = (0.4, 0.6)  # a continuous attribute between these is not mentioned
 
 
 class Captioner:
     """Write captions from the phrases of attributes, naming a random part of what can be seen.
 
+    A world's own captioner sets the words below, and what its attributes have to do with each other.
+
     Args:
         attributes: all attributes of the world, in the order of their coordinates.
     """
+
+    subjects: tuple[str, ...] = ("a thing",)
+    """What is described, drawn at random; twice for twice as often."""
+    plain: ClassVar[Mapping[str, str]] = {}
+    """Other words for subjects that take no adjective."""
+    openings: tuple[str, ...] = (
+        "", "", "", "a picture of ", "a photo of ", "a render of ", "an image of ", "a portrait of ",
+    )  # fmt: skip
+    """What comes before the subject."""
+    worn: tuple[str, ...] = ()
+    """Attributes whose phrases also follow "wearing"."""
+    joined: tuple[tuple[str, ...], ...] = ()
+    """Attributes that share a noun, in the order in which `join` says them."""
 
     def __init__(self, attributes: Sequence[Attribute]) -> None:
         self.attributes = {a.name: a for a in attributes}
 
     def facts(self, u: Floats, labels: np.ndarray) -> dict[str, str]:
-        """Choose what may be said of a head: the class of every attribute that shows clearly, by name.
+        """Choose what may be said: the class of every attribute that shows clearly, by name.
 
         Args:
-            u: coordinates of one head, (A,).
+            u: coordinates, (A,).
             labels: its class indices, (A,).
         """
         facts = {
@@ -39,23 +50,35 @@ class Captioner:
             for a, value, label in zip(self.attributes.values(), u, labels, strict=True)
             if a.kind == "categorical" or not UNSURE[0] < value < UNSURE[1]
         }
-        hidden: set[str] = set()
-        if facts["hat"] == "none":
-            hidden |= {"hat_colour"}
-        if facts["hair_length"] == "bald":
-            hidden |= {"hair_curl"}
-            if facts["beard"] == "none":
-                hidden |= {"hair_colour"}
-        elif facts["hair_length"] != "short":
-            hidden |= {"ear_size"}
-        if facts["glasses"] == "sunglasses":
-            hidden |= {"eye_colour", "eye_size", "eye_spacing"}
-        if facts["beard"] != "none":
-            hidden |= {"jaw"}
+        hidden = self.hidden(facts)
         return {name: label for name, label in facts.items() if name not in hidden}
 
+    # -- for each world -----------------------------------------------------------------------------------------------
+
+    def hidden(self, facts: dict[str, str]) -> set[str]:
+        """Name the attributes that cannot be told, given the others: the colour of a hat that is not there."""
+        return set()
+
+    def completed(self, chosen: list[str], facts: dict[str, str]) -> list[str]:
+        """Add the attributes without which the chosen ones cannot be said."""
+        return chosen
+
+    def leads(self, name: str, chosen: Sequence[str]) -> bool:
+        """Tell whether an attribute may be said by an adjective in front."""
+        return True
+
+    def bound(self, name: str, chosen: Sequence[str], facts: dict[str, str]) -> tuple[Sequence[str], str]:
+        """Say an attribute together with others, where it cannot be said otherwise: their names, and the phrase."""
+        return (), ""
+
+    def join(self, names: Sequence[str], facts: dict[str, str]) -> str:
+        """Say several facts with one noun ("long curly red hair"); empty if they do not go together."""
+        return ""
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
     def caption(self, u: Floats, labels: np.ndarray, seed: int, index: int, about: str | None = None) -> str:
-        """Write the caption of one head.
+        """Write the caption of one picture.
 
         Args:
             u: its coordinates, (A,).
@@ -74,23 +97,20 @@ class Captioner:
         chosen = names[: 1 if dice.next() < 0.3 else 2 + dice.below(5)]
         if about is not None:
             chosen = [about]
-        bald = facts["hair_length"] == "bald"
-        if bald and "hair_colour" in chosen and "beard" not in chosen:
-            chosen.append("beard")  # the colour is the beard's
+        chosen = self.completed(chosen, facts)
 
         lead: list[str] = []
         for name in list(chosen):
             words = self.attributes[name].adjectives.get(facts[name], ())
-            if words and len(lead) < 2 and dice.next() < 0.35 and not (name == "hair_curl" and "hair_colour" in chosen):
+            if words and len(lead) < 2 and dice.next() < 0.35 and self.leads(name, chosen):
                 lead.append(dice.choice(words))
                 chosen.remove(name)
-        subject = dice.choice(SUBJECTS)
-        if lead and subject == "somebody":
-            subject = "a person"
+        subject = dice.choice(self.subjects)
         if lead:
+            subject = self.plain.get(subject, subject)
             noun = subject.split(" ", 1)[1]
             subject = f"{_article(lead[0])} {', '.join(lead)} {noun}"
-        opening = dice.choice(OPENINGS)
+        opening = dice.choice(self.openings)
         kept, worn = self._phrases(chosen, facts, dice)
         return (opening + _sentence(subject, kept, worn, dice)).strip()
 
@@ -101,30 +121,20 @@ class Captioner:
         left = list(chosen)
         while left:
             name = left.pop(0)
-            group = next((names for names in JOINED if name in names), ())
+            group = next((names for names in self.joined if name in names), ())
             together = [n for n in group if n == name or n in left]
-            phrase = ""
-            if facts["hair_length"] == "bald" and name in ("hair_colour", "beard") and "hair_colour" in chosen:
-                together = ["beard", "hair_colour"]
-                phrase = f"a {facts['beard']} {facts['hair_colour']} beard"
+            bound, phrase = self.bound(name, chosen, facts)
+            if phrase:
+                together = list(bound)
             elif len(together) > 1 and dice.next() < 0.7:
-                phrase = _joined(together, facts)
+                phrase = self.join(together, facts)
             if phrase:
                 left = [n for n in left if n not in together]
             else:
                 phrase = dice.choice(self.attributes[name].phrases[facts[name]])
-            wearable = name in WORN and facts[name] != "none"
+            wearable = name in self.worn and facts[name] != "none"
             (worn if wearable and dice.next() < 0.5 else kept).append(phrase)
         return kept, worn
-
-
-def _joined(names: Sequence[str], facts: dict[str, str]) -> str:
-    """Name several facts with one noun ("long curly red hair"); empty if they do not go together."""
-    if "hat" in names:
-        return f"a {facts['hat_colour']} {HAT_NOUNS[facts['hat']]}"
-    if "hair_colour" in names or "hair_length" in names:
-        return "" if facts["hair_length"] == "bald" else " ".join(facts[n] for n in names) + " hair"
-    return " ".join(facts[n] for n in names) + " eyes"
 
 
 def _sentence(subject: str, kept: list[str], worn: list[str], dice: _Dice) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from numba import njit
 
-_SOURCES = ("anatomy.py", "attributes.py", "surface.py", "paint.py", "tracing.py")
-_STAMP = tuple(zlib.crc32((Path(__file__).parent / name).read_bytes()) for name in _SOURCES)
+_FOLDER = Path(__file__).parent
+_SOURCES = sorted([*_FOLDER.rglob("*.py"), *_FOLDER.rglob("*.yaml")])
+_STAMP = tuple(zlib.crc32(file.read_bytes()) for file in _SOURCES)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -1,22 +1,49 @@
-"""Sphere tracing of heads: anti-aliased colour, and exact parts and depth at pixel centres (needs numba)."""
+"""Sphere tracing of a world's shapes: anti-aliased colour, exact parts and depth at pixel centres (needs numba)."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+from numba.extending import overload
+
 from sat3d.world.compilation import kernel
-from sat3d.world.paint import paint
-from sat3d.world.surface import BOUND, EYES, MOUTH, distance
+from sat3d.world.primitives import Colour
+
+BOUND = 0.497  # everything lies in this sphere around the origin
 
 TILE = 8  # pixels of a square of rays that set out together
 CLOSE = 0.0012  # a hit, world units
 NOWHERE = 1e6  # the depth of rays that meet nothing (fast maths knows no infinity)
 CAUTION = 0.92  # of the distance: some parts know theirs to first order only
 
-# Lights stand still in the world, whatever the camera does, so that pictures from several sides agree.
-KEY = (-0.46, 0.62, 0.635)
-RIM = (0.62, 0.30, -0.725)
+SHAPES: dict[tuple[str, ...], Any] = {}
+"""The modules that hold `distance` and `paint`, by the fields of the records that describe what they draw."""
+
+
+def distance(x: float, y: float, z: float, p: Any) -> tuple[float, int]:
+    """Stand for the signed distance and nearest part of whatever a record describes; the compiler puts in the world's.
+
+    Functions that are handed over at run time would cost every step of every ray a call that cannot be inlined.
+    """
+    raise NotImplementedError
+
+
+def paint(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tuple[Colour, int, float]:
+    """Stand for the colour, the part and the evenness of light at a point of the surface, as `distance` does."""
+    raise NotImplementedError
+
+
+@overload(distance, strict=False, jit_options={"fastmath": True})
+def _distance_of(x: Any, y: Any, z: Any, p: Any) -> Any:
+    found = SHAPES[tuple(p.fields)].distance
+    return lambda x, y, z, p: found(x, y, z, p)
+
+
+@overload(paint, strict=False, jit_options={"fastmath": True})
+def _paint_of(x: Any, y: Any, z: Any, part: Any, p: Any, palette: Any) -> Any:
+    found = SHAPES[tuple(p.fields)].paint
+    return lambda x, y, z, part, p, palette: found(x, y, z, part, p, palette)
 
 
 @kernel
@@ -47,7 +74,7 @@ def _sphere(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, ra
 
 
 @kernel
-def _shade(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tuple[float, float, float]:
+def _shade(x: float, y: float, z: float, part: int, p: Any, palette: Any, lights: Any) -> tuple[float, float, float]:
     e = 0.0025
     a, _ = distance(x + e, y - e, z - e, p)
     b, _ = distance(x - e, y - e, z + e, p)
@@ -57,19 +84,20 @@ def _shade(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tup
     n = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12)
     nx, ny, nz = nx * n, ny * n, nz * n
 
-    albedo, part = paint(x, y, z, part, p, palette)
+    albedo, part, even = paint(x, y, z, part, p, palette)
 
     near, _ = distance(x + 0.025 * nx, y + 0.025 * ny, z + 0.025 * nz, p)
     wide, _ = distance(x + 0.080 * nx, y + 0.080 * ny, z + 0.080 * nz, p)
     occlusion = 8.0 * max(0.025 - near, 0.0) + 4.5 * max(0.080 - wide, 0.0)
     ambient = 1.0 - min(occlusion, 0.75)
 
-    lambert = nx * KEY[0] + ny * KEY[1] + nz * KEY[2]
+    kx, ky, kz = lights[0, 0], lights[0, 1], lights[0, 2]
+    lambert = nx * kx + ny * ky + nz * kz
     light = 1.0
     if lambert > -0.2:
         t = 0.03
         for _ in range(7):
-            s, _ = distance(x + t * KEY[0] + 0.008 * nx, y + t * KEY[1] + 0.008 * ny, z + t * KEY[2] + 0.008 * nz, p)
+            s, _ = distance(x + t * kx + 0.008 * nx, y + t * ky + 0.008 * ny, z + t * kz + 0.008 * nz, p)
             light = min(light, 0.5 + 0.5 * s / (0.16 * t))
             if light <= 0.0 or t > 0.40:
                 break
@@ -78,10 +106,10 @@ def _shade(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tup
         light = light * light * (3.0 - 2.0 * light)
     wrapped = max((lambert + 0.22) / 1.22, 0.0)
     key = 1.02 * wrapped * (0.25 + 0.75 * light)
-    sky = ambient * (0.46 + 0.20 * ny + 0.10 * nz)
-    rim = 0.22 * max(nx * RIM[0] + ny * RIM[1] + nz * RIM[2], 0.0) * ambient
-    if part in (EYES, MOUTH):  # small and inset: lit more evenly, to be read at 64 pixels
-        key, sky = 0.35 + 0.55 * key, 0.15 + 0.7 * sky
+    sky = ambient * (lights[2, 0] + lights[2, 1] * ny + lights[2, 2] * nz)
+    rim = 0.22 * max(nx * lights[1, 0] + ny * lights[1, 1] + nz * lights[1, 2], 0.0) * ambient
+    key += even * (0.35 - 0.45 * key)
+    sky += even * (0.15 - 0.3 * sky)
     r = albedo[0] * (1.06 * key + 0.97 * sky + 0.95 * rim)
     g = albedo[1] * (1.00 * key + 1.00 * sky + 1.00 * rim)
     b = albedo[2] * (0.93 * key + 1.05 * sky + 1.10 * rim)
@@ -112,7 +140,7 @@ def _ray(u: float, v: float, pose: Any, lens: Any) -> tuple[float, float, float]
 
 @kernel
 def _set_out(u: float, v: float, half: float, pose: Any, lens: Any, p: Any) -> float:
-    """March a cone around a tile's rays, and return how far all can go unseen; NOWHERE if none meets the head."""
+    """March a cone around a tile's rays, and return how far all can go unseen; NOWHERE if none meets anything."""
     ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
     dx, dy, dz = _ray(u, v, pose, lens)
     ex, ey, ez = _ray(u + half, v + half, pose, lens)
@@ -136,10 +164,10 @@ def _set_out(u: float, v: float, half: float, pose: Any, lens: Any, p: Any) -> f
 
 
 @kernel
-def render_head(
-    p: Any, palette: Any, pose: Any, lens: Any, samples: int, rgb: Any, segmentation: Any, depth: Any
+def render_one(
+    p: Any, palette: Any, pose: Any, lens: Any, lights: Any, samples: int, rgb: Any, segmentation: Any, depth: Any
 ) -> None:
-    """Render one head into rgb (3, H, H) float32 in [0, 1], segmentation (H, H) uint8 and depth (H, H) float32.
+    """Render one record into rgb (3, H, H) float32 in [0, 1], segmentation (H, H) uint8 and depth (H, H) float32.
 
     Colour averages samples² rays a pixel; segmentation and depth are those of the ray through its centre.
     """
@@ -163,7 +191,7 @@ def render_head(
                         t, part = _march(ox, oy, oz, dx, dy, dz, max(start, near), far, p)
                         if part > 0:
                             depth[i, j] = t
-                            _, part = paint(ox + t * dx, oy + t * dy, oz + t * dz, part, p, palette)
+                            _, part, _ = paint(ox + t * dx, oy + t * dy, oz + t * dz, part, p, palette)
                             segmentation[i, j] = part
                     red, green, blue = 0.0, 0.0, 0.0
                     for k in range(samples * samples):
@@ -178,7 +206,7 @@ def render_head(
                         if near < far:
                             t, part = _march(ox, oy, oz, dx, dy, dz, max(start, near), far, p)
                         if part > 0:
-                            r, g, b = _shade(ox + t * dx, oy + t * dy, oz + t * dz, part, p, palette)
+                            r, g, b = _shade(ox + t * dx, oy + t * dy, oz + t * dz, part, p, palette, lights)
                             red, green, blue = red + _tone(r), green + _tone(g), blue + _tone(b)
                         else:
                             red, green, blue = red + wall[0], green + wall[1], blue + wall[2]
@@ -187,9 +215,17 @@ def render_head(
 
 
 @kernel
-def render_heads(
-    heads: Any, palettes: Any, poses: Any, lenses: Any, samples: int, rgb: Any, segmentation: Any, depth: Any
+def render_all(
+    records: Any,
+    palettes: Any,
+    poses: Any,
+    lenses: Any,
+    lights: Any,
+    samples: int,
+    rgb: Any,
+    segmentation: Any,
+    depth: Any,
 ) -> None:
-    """Render a batch of heads, each as `render_head` does."""
-    for i in range(len(heads)):
-        render_head(heads[i], palettes[i], poses[i], lenses[i], samples, rgb[i], segmentation[i], depth[i])
+    """Render a batch of records, each as `render_one` does."""
+    for i in range(len(records)):
+        render_one(records[i], palettes[i], poses[i], lenses[i], lights, samples, rgb[i], segmentation[i], depth[i])

@@ -186,9 +186,9 @@ def downloaded(page, kind):
 def heads():
     """Return two pictures of the world as PNG files, at another size than the generator's."""
     pytest.importorskip("numba", reason="numba, of the world extra, is not installed")
-    from sat3d.world import HeadWorld
+    from sat3d.world import load_world
 
-    world = HeadWorld()
+    world = load_world("heads")
     z, _ = world.sample(seed=7, indices=range(2))
     rgb = world.render(world.coordinates(z), TOY_CAMERAS.at(torch.tensor([0.2, -0.3]), 0.05), resolution=96).rgb
     files = []

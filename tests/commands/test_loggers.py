@@ -7,8 +7,8 @@ import pytest
 import yaml
 from lightning.pytorch.loggers import CSVLogger
 
-from sat3d.commands.configs import resolve_configs
 from sat3d.commands.trainer import SatCLI, ShareConfig
+from sat3d.configs import resolve_configs
 
 BORING = """
 model: {class_path: lightning.pytorch.demos.boring_classes.BoringModel}

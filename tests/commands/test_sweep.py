@@ -13,7 +13,7 @@ from wandb.proto import wandb_internal_pb2
 from wandb.wandb_agent import Agent
 
 from sat3d.cli import main
-from sat3d.commands.configs import experiments_folder
+from sat3d.configs import experiments_folder
 from sat3d.shipped import manifest
 from sat3d.sweeps.plan import read_sweep
 from sat3d.sweeps.space import space_of

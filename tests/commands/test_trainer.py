@@ -12,8 +12,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sat3d.callbacks import AtomicCheckpointIO, NonFiniteSteps, RunCheckpoints
 from sat3d.cli import main
-from sat3d.commands.configs import experiments_folder, resolve_configs
 from sat3d.commands.trainer import SatCLI
+from sat3d.configs import experiments_folder, resolve_configs
 
 BORING_CLASS = "lightning.pytorch.demos.boring_classes.BoringModel"
 BORING = """

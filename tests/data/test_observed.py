@@ -6,7 +6,7 @@ import torch
 from sat3d.data.observed import MixedPictures, PairedPictures, PartnerPictures
 from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.world import WorldPictures
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 
 class Numbers:
@@ -82,7 +82,7 @@ def test_partners_are_the_same_persons_in_another_guise(tmp_path):
     partners = PartnerPictures(pictures)
     partners.render(workers=1, progress=False)
     batch = PairedPictures(pictures, partners).__getitems__([0, 1, 2, 3, 4, 5])
-    world = HeadWorld()
+    world = load_world("heads")
     first, second = world.values(batch.u).chunk(2)
     kept = torch.tensor([attribute.role == "identity" for attribute in world.attributes])
     torch.testing.assert_close(first[:, kept], second[:, kept], atol=2e-3, rtol=0)

@@ -6,7 +6,7 @@ import torch
 
 from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.world import BLOCK, WorldDataModule, WorldPictures
-from sat3d.world import HeadWorld
+from sat3d.world import World, load_world
 
 pytest.importorskip("numba")
 
@@ -27,7 +27,7 @@ def made(tmp_path_factory):
 
 def test_pictures_are_those_of_the_world(made):
     batch = made.batch([0, BLOCK + 9, 5])
-    world = HeadWorld()
+    world = load_world("heads")
     z, camera = world.sample(3, batch.index)
     picture = world.render(world.coordinates(z), camera, resolution=16)
     assert (batch.rgb - picture.rgb).abs().max() <= 1 / 255 + 1e-6
@@ -66,8 +66,8 @@ def test_rendering_resumes_and_repairs(made, tmp_path, damage, monkeypatch):
     else:
         (pictures.folder / "u.bin").unlink()
     rendered = []
-    draw = HeadWorld.draw
-    monkeypatch.setattr(HeadWorld, "draw", lambda self, u, *rest: rendered.append(len(u)) or draw(self, u, *rest))
+    draw = World.draw
+    monkeypatch.setattr(World, "draw", lambda self, u, *rest: rendered.append(len(u)) or draw(self, u, *rest))
     pictures.render(workers=1, progress=False)
     assert files(pictures) == files(made)
     assert len(rendered) == (2 if damage == "deleted" else 1)

@@ -16,7 +16,7 @@ from sat3d.evaluation.channels import (
     true_logits,
 )
 from sat3d.ops.camera import Camera
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 WEIGHTS = torch.tensor([[2.0, 0.0], [0.0, -1.0], [0.5, 0.5]])  # of three channels, on two columns
 
@@ -38,7 +38,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def world():
-    return HeadWorld()
+    return load_world("heads")
 
 
 def test_true_logits_are_above_zero_where_the_world_says_so(world):

@@ -10,7 +10,7 @@ from sat3d.generators import load_generator
 from sat3d.generators.batches import PairBatch
 from sat3d.methods import MaskEditor
 from sat3d.metrics import TransferCurves
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 
 def result(gain, drift):
@@ -46,7 +46,7 @@ def test_copy_takes_the_participating_channels(toys):
 
 @pytest.fixture(scope="module")
 def world():
-    return HeadWorld()
+    return load_world("heads")
 
 
 def test_ideal_edit_takes_the_references_value_and_holds_the_rest(world):

@@ -22,7 +22,7 @@ from sat3d.evaluation.truth import (
     rank_agreement,
 )
 from sat3d.perception import load_clip
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_rank_agreement_is_scipys_row_by_row():
 
 
 def test_made_up_edits_have_their_target_and_the_drift_that_is_told():
-    world = HeadWorld()
+    world = load_world("heads")
     z, _ = world.sample(3, range(5))
     task = Task("beard", "beard/long", 1.0, "beard/long", torch.arange(5))
     made, drift = leaking_edits(world, z, task, "long")

@@ -60,7 +60,7 @@ def test_terms_are_weighted_and_left_out_at_0():
     generator = load_generator("toyfaces64")
     with torch.no_grad():
         pictures, _, _ = pictures_of(generator, 2)
-    both = PictureDistance(LossOptions(2.0, 3.0, 5.0), toy=True)
+    both = PictureDistance(LossOptions(2.0, 3.0, 5.0), generator="toyfaces64")
     target = both.seen(pictures[:1])
     terms = both(pictures[1:], target)
     assert terms["pixels"][0] == pytest.approx(2 * float((pictures[1] - pictures[0]).square().mean()), rel=1e-5)
@@ -70,7 +70,7 @@ def test_terms_are_weighted_and_left_out_at_0():
     seen = feature_distance(network.activations(pictures[1:]), network.activations(pictures[:1]))
     assert terms["perceptual"][0] == pytest.approx(3 * float(seen), rel=1e-4)
     assert all(float(value) == pytest.approx(0, abs=1e-4) for value in both(pictures[:1], target).values())
-    alone = PictureDistance(LossOptions(1.0, 0.0, 0.0), toy=True)
+    alone = PictureDistance(LossOptions(1.0, 0.0, 0.0), generator="toyfaces64")
     assert alone(pictures[1:], alone.seen(pictures[:1])).keys() == {"pixels"}
     assert alone.perceptual is None and alone.identity is None
     large = torch.nn.functional.interpolate(pictures[:1], (128, 128), mode="nearest")

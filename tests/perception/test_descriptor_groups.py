@@ -15,9 +15,9 @@ def test_bundled_files_are_what_they_say(name):
 
 def test_every_phrase_of_toyfaces_names_a_class_of_the_world():
     from sat3d.pretraining.clip import phrase_classes
-    from sat3d.world import HeadWorld
+    from sat3d.world import load_world
 
-    world = HeadWorld()
+    world = load_world("heads")
     groups = DescriptorGroups.from_yaml("toyfaces")
     assert groups.attributes == world.editable()
     for attribute in groups.attributes:

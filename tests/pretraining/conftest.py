@@ -1,12 +1,12 @@
 import pytest
 
 from sat3d.data.world import WorldPictures
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 
 @pytest.fixture(scope="session")
 def world():
-    return HeadWorld()
+    return load_world("heads")
 
 
 @pytest.fixture(scope="session")

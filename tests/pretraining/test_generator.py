@@ -14,7 +14,7 @@ from sat3d.generators import Rendering, load_generator
 from sat3d.generators.renderer import Marched
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.picture_loss import depth_spread, gradient_difference
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 
 def marched(weights: torch.Tensor, depths: torch.Tensor) -> Marched:
@@ -68,12 +68,12 @@ def test_figures_pool_the_squared_error_and_see_the_depth() -> None:
         heads.append((image - rgb).square()[:, :, 2:6, 2:6])
     measured = figures.compute()
     assert measured["psnr"] == pytest.approx(float(10 * torch.log10(4 / torch.cat(errors).mean())), abs=1e-3)
-    assert measured["psnr_head"] == pytest.approx(float(10 * torch.log10(4 / torch.cat(heads).mean())), abs=1e-3)
+    assert measured["psnr_object"] == pytest.approx(float(10 * torch.log10(4 / torch.cat(heads).mean())), abs=1e-3)
     assert measured["depth_correlation"] == pytest.approx(1.0, abs=1e-4)
 
 
 def test_the_probe_reads_linear_codes_and_not_scrambled_ones() -> None:
-    world = HeadWorld()
+    world = load_world("heads")
 
     class Linear(torch.nn.Module):
         z_dim, device = world.z_dim, torch.device("cpu")
@@ -98,7 +98,7 @@ def test_a_run_through_the_door_learns_exports_and_is_graded_again(tmp_path: Pat
         "neural_resolution": 32, "superresolution_channels": 4,
     }  # fmt: skip
     arguments = [
-        "--config", "experiments/pretraining/toyfaces64.yaml",
+        "--config", "experiments/pretraining/generator.yaml",
         "--model.init_args.config", json.dumps(small),
         "--model.init_args.name", "small",
         "--model.init_args.mapping_steps", "20",
@@ -120,7 +120,7 @@ def test_a_run_through_the_door_learns_exports_and_is_graded_again(tmp_path: Pat
     generator = load_generator(tmp_path / "checkpoints" / "small.safetensors")
     assert generator.cameras is not None and float(generator.state_dict()["backbone.mapping.w_avg"].abs().sum()) > 0
     entry = json.loads((tmp_path / "checkpoints" / "manifest.json").read_text())["small"]
-    assert {"psnr", "psnr_head", "depth_correlation", "probe_z", "probe_w", "probe_s"} <= entry["metrics"].keys()
+    assert {"psnr", "psnr_object", "depth_correlation", "probe_z", "probe_w", "probe_s"} <= entry["metrics"].keys()
     main(["test", *arguments])
     graded = [
         r for f in (tmp_path / "runs").rglob("metrics.csv") for r in csv.DictReader(f.open()) if r.get("test/psnr")

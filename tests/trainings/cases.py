@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from sat3d.commands.configs import experiments_folder
+from sat3d.configs import experiments_folder
 
 PAIRS = {"num_codes": 16, "num_cameras": 2, "block_size": 4, "batch_size": 4, "epoch_size": 24, "val_size": 4}
 CODES = {"batch": "codes", "batch_size": 4, "epoch_size": 24, "val_size": 4, "truncation": 1.0}
@@ -72,12 +72,12 @@ def pretrainings(world_generator, cache, export) -> dict:
     """Return the trainings of what is shipped, on few pictures."""
     cases = {}
     for name in PRETRAININGS:
-        case = _experiment(f"pretraining/toyfaces-{name}.yaml")
+        case = _experiment(f"pretraining/{name}.yaml")
         few = {"first_seed": 3, "count": 96, "batch_size": 16, "generated_count": 16, "val_count": 24, "test_count": 24}
         case["data"]["init_args"] |= few | {"generator": str(world_generator), "render_workers": 1}
         case["trainer"] |= {"max_steps": 8, "val_check_interval": 3, "precision": "32-true"}
         cases[f"pretraining-{name}"] = case
-    case = _experiment("pretraining/toyfaces64.yaml")
+    case = _experiment("pretraining/generator.yaml")
     case["data"]["init_args"] |= {"count": 64, "batch_size": 8, "val_count": 8, "test_count": 8, "seed": 3}
     case["data"]["init_args"] |= {"render_workers": 1}
     tiny = {"w_dim": 16, "mapping_layers": 2, "mapping_width": 16, "channel_base": 128, "channel_max": 8}

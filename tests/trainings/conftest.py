@@ -1,7 +1,7 @@
 import pytest
 
 from sat3d.generators import build_generator, save_generator, tiny_generator
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 from tests.methods.conftest import toys  # noqa: F401
 from tests.trainings.cases import methods, pretrainings
 
@@ -10,7 +10,7 @@ from tests.trainings.cases import methods, pretrainings
 def world_generator(tmp_path_factory):
     """A generator of random weights that takes the world's codes."""
     tiny = tiny_generator(0)
-    generator = build_generator({**tiny.config, "z_dim": HeadWorld().z_dim})
+    generator = build_generator({**tiny.config, "z_dim": load_world("heads").z_dim})
     generator.cameras = tiny.cameras
     path = tmp_path_factory.mktemp("generator") / "tiny.safetensors"
     save_generator(generator, path)

@@ -3,13 +3,13 @@ import re
 import pytest
 import torch
 
-from sat3d.world import HeadWorld
-from sat3d.world.captions import Captioner
+from sat3d.world import load_world
+from sat3d.world.heads import HeadCaptioner
 
 
 @pytest.fixture(scope="module")
 def world():
-    return HeadWorld()
+    return load_world("heads")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,9 @@ def test_bald_heads_have_hair_colour_only_in_the_beard(world):
     z, _ = world.sample(3, range(400))
     z = world.intervene(world.intervene(z, "hair_length", "bald"), "beard", "none")
     u = world.coordinates(z)
-    facts = [Captioner(world.attributes).facts(r, s) for r, s in zip(u.numpy(), world.labels(u).numpy(), strict=True)]
+    facts = [
+        HeadCaptioner(world.attributes).facts(r, s) for r, s in zip(u.numpy(), world.labels(u).numpy(), strict=True)
+    ]
     assert not any("hair_colour" in f or "hair_curl" in f for f in facts)
     assert not re.search(r"\b(black|brown|red|blond|grey|ginger|chestnut) hair", "\n".join(world.captions(u)))
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from sat3d.world.attributes import read_correlations
+from sat3d.world import load_world
 from sat3d.world.codes import CodeMap, counted_uniform, normal_from_uniform, uniform_from_normal
 
 N = 20_000
@@ -11,7 +11,7 @@ N = 20_000
 
 @pytest.fixture(scope="module")
 def code_map():
-    return CodeMap(read_correlations())
+    return CodeMap(load_world("heads").correlations)
 
 
 @pytest.fixture(scope="module")

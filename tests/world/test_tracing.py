@@ -7,17 +7,18 @@ import torch
 import torch.nn.functional as F
 
 from sat3d.ops.camera import Camera
-from sat3d.world import PARTS, HeadWorld
-from sat3d.world.anatomy import SKULL_D, SKULL_H, SKULL_Y, SKULL_Z, measure
+from sat3d.world import load_world
+from sat3d.world.heads.measures import SKULL_D, SKULL_H, SKULL_Y, SKULL_Z, TABLE, measure
 
 pytest.importorskip("numba")
 
+PARTS = TABLE.parts
 PLAIN = {"hair_length": "bald", "glasses": "none", "beard": "none", "moustache": "none", "hat": "none"}
 
 
 @pytest.fixture(scope="module")
 def world():
-    return HeadWorld()
+    return load_world("heads")
 
 
 def dressed(world, **classes):
@@ -53,7 +54,7 @@ def test_depth_on_the_skull_is_that_of_the_ellipsoid(world):
 
 
 def test_depth_agrees_with_small_blind_steps(world):
-    from sat3d.world.surface import distance
+    from sat3d.world.heads.shapes import distance
 
     z, camera = world.sample(11, range(6))
     u = world.coordinates(z)
@@ -197,7 +198,7 @@ def test_two_views_agree_on_colour(world):
 
 
 def test_heads_stay_inside_the_bounding_sphere(world):
-    from sat3d.world.surface import distance
+    from sat3d.world.heads.shapes import distance
 
     z, _ = world.sample(4, range(150))
     heads, _ = measure(world.values(world.coordinates(z)).double().numpy())
@@ -220,7 +221,7 @@ def test_the_world_is_the_one_that_checkpoints_learned(world):
 def test_sizes_that_do_not_fit_are_refused(world):
     z, camera = world.sample(0, range(3))
     u = world.coordinates(z)
-    with pytest.raises(ValueError, match="2 heads do not fit 3 cameras"):
+    with pytest.raises(ValueError, match="2 coordinates do not fit 3 cameras"):
         world.render(u[:2], camera)
     with pytest.raises(ValueError, match="at least 1"):
         world.render(u, camera, supersampling=0)

@@ -43,17 +43,17 @@ def _compiled():  # type: ignore[no-untyped-def]
 def _world() -> Finding:
     """Draw one head, unless its kernels have yet to be compiled."""
     try:
-        from sat3d.world.tracing import render_heads
+        from sat3d.world.tracing import render_all
     except RuntimeError as error:  # numba's, where it finds no folder to keep anything in
         told = f"compiled kernels cannot be kept: {one_line(error)}"
         return Finding("world", told, "problem", "export NUMBA_CACHE_DIR=DIR")
-    from sat3d.world import HeadWorld
+    from sat3d.world import load_world
 
-    kept = Path(render_heads._cache.cache_path)
-    if not any(kept.glob("tracing.render_heads*.nbi")):
+    kept = Path(render_all._cache.cache_path)
+    if not any(kept.glob("tracing.render_all*.nbi")):
         return Finding("world", f"kernels will be compiled at first use, in half a minute, and kept in {kept}", "note")
     start = time.perf_counter()
-    world = HeadWorld()
+    world = load_world("heads")
     codes, cameras = world.sample(0, range(1))
     picture = world.render(world.coordinates(codes), cameras, resolution=32, supersampling=1)
     seconds = time.perf_counter() - start

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sat3d.cli import main
-from sat3d.commands.configs import experiments_folder
+from sat3d.configs import experiments_folder
 from sat3d.methods import load_editor
 from sat3d.shipped import manifest
 

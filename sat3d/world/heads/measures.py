@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sat3d.world.attributes import Floats, read_attributes, read_colours
+from sat3d.world.attributes import AttributeTable, Floats
+
+TABLE = AttributeTable("heads")
 
 FIELDS = (
     # kinds, as numbers that the renderer branches on
@@ -35,7 +37,7 @@ FIELDS = (
     "moustache_z_out",
     "glasses_z",
 )
-HEAD = np.dtype([(field, np.float64) for field in FIELDS])
+RECORD = np.dtype([(field, np.float64) for field in FIELDS])
 """One head's measures."""
 
 COLOURS = ("background", "skin", "hair", "hat", "shirt", "iris")
@@ -54,10 +56,10 @@ def measure(values: Floats) -> tuple[npt.NDArray[np.void], Floats]:
         values: (B, A): continuous ones in [0, 1], categorical ones as class indices.
 
     Returns:
-        Records (B,) of dtype `HEAD` and linear RGB palettes (B, len(COLOURS), 3).
+        Records (B,) of dtype `RECORD` and linear RGB palettes (B, len(COLOURS), 3).
     """
-    v = {a.name: values[:, i] for i, a in enumerate(read_attributes())}
-    head = np.zeros(len(values), HEAD)
+    v = {a.name: values[:, i] for i, a in enumerate(TABLE.attributes)}
+    head = np.zeros(len(values), RECORD)
     for kind in FIELDS[:6]:
         head[kind] = v[kind]
     head["face"] = 0.232 + 0.050 * v["face_width"]
@@ -91,15 +93,15 @@ def _front(head: npt.NDArray[np.void], x: Floats, y: float) -> Floats:
 
 
 def _palette(v: dict[str, Floats]) -> Floats:
-    light, middle, dark = read_colours("skin_tone")
+    light, middle, dark = TABLE.colours("skin_tone")
     tone = v["skin_tone"][:, None]
     skin = np.where(tone < 0.5, light + 2 * tone * (middle - light), middle + (2 * tone - 1) * (dark - middle))
     rows = [
-        read_colours("background")[v["background"].astype(int)],
+        TABLE.colours("background")[v["background"].astype(int)],
         skin,
-        read_colours("hair_colour")[v["hair_colour"].astype(int)],
-        read_colours("hat_colour")[v["hat_colour"].astype(int)],
-        read_colours("shirt_colour")[v["shirt_colour"].astype(int)],
-        read_colours("eye_colour")[v["eye_colour"].astype(int)],
+        TABLE.colours("hair_colour")[v["hair_colour"].astype(int)],
+        TABLE.colours("hat_colour")[v["hat_colour"].astype(int)],
+        TABLE.colours("shirt_colour")[v["shirt_colour"].astype(int)],
+        TABLE.colours("eye_colour")[v["eye_colour"].astype(int)],
     ]
     return np.ascontiguousarray(np.stack(rows, axis=1))

@@ -1,9 +1,10 @@
-"""The embedded world of heads: codes, attributes, pictures, captions and ideal edits."""
+"""An embedded world: codes, attributes, pictures, captions and ideal edits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,16 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from sat3d.ops.camera import Camera
-from sat3d.world.anatomy import measure
-from sat3d.world.attributes import PARTS, Attribute, Floats, read_attributes, read_correlations
-from sat3d.world.captions import Captioner
+from sat3d.world.attributes import Attribute, Floats
 from sat3d.world.codes import CodeMap, counted_uniform, normal_from_uniform, uniform_from_normal
+from sat3d.world.domain import Domain
 
-PIVOT, RADIUS, FOV = (0.0, 0.0, 0.0), 2.7, 30.0
-YAW, PITCH = (-0.8, 0.8), (-0.35, 0.35)
-VERSION = 3
-"""Raised when pictures change, so that pictures kept on disk are made anew."""
 _MARGIN = 1e-4  # an edited continuous attribute keeps this far from the ends, where normal scores are infinite
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Hold what the renderer knows of a batch of heads.
+    """Hold what the renderer knows of a batch of pictures.
 
     Args:
         rgb: colours in [-1, 1], (B, 3, H, W).
@@ -39,28 +35,30 @@ class Picture:
     depth: Float[Tensor, "b h w"]
 
 
-class HeadWorld:
-    """Know everything about a world of toy heads.
+class World:
+    """Know everything about an embedded world.
 
     A code `z` ~ N(0, I) has uniform coordinates `u`, one an attribute, correlated on purpose (`CodeMap`); `u` gives
     attribute values; values and a camera give a picture. Because the map from `z` to `u` is invertible, the ideal edit
     of one attribute is known: as an intervention or conditionally.
 
+    Args:
+        domain: what the world consists of; `load_world` knows the domains of this package by name.
+
     Example:
-        >>> world = HeadWorld()
+        >>> world = load_world("heads")
         >>> z, camera = world.sample(seed=0, indices=range(4))
         >>> picture = world.render(world.coordinates(z), camera)
         >>> world.captions(world.coordinates(z), range(4))[0]
         >>> bearded = world.intervene(z, "beard", "long")
     """
 
-    attributes: tuple[Attribute, ...]
-    parts: tuple[str, ...] = PARTS
-
-    def __init__(self) -> None:
-        self.attributes = read_attributes()
+    def __init__(self, domain: Domain) -> None:
+        self.domain, self.name = domain, domain.name
+        self.attributes: tuple[Attribute, ...] = domain.table.attributes
+        self.parts: tuple[str, ...] = domain.table.parts
         self.names = tuple(a.name for a in self.attributes)
-        self.correlations = read_correlations()
+        self.correlations = domain.table.correlations
         self.code_map = CodeMap(self.correlations)
         self.z_dim = len(self.attributes)
 
@@ -73,7 +71,7 @@ class HeadWorld:
             ValueError: if there is no such attribute; the message lists those there are.
         """
         if name not in self.names:
-            raise ValueError(f"the world has no attribute {name!r}: choose from {', '.join(self.names)}")
+            raise ValueError(f"the world of {self.name} has no attribute {name!r}: choose from {', '.join(self.names)}")
         return self.names.index(name)
 
     def attribute(self, name: str) -> Attribute:
@@ -85,17 +83,15 @@ class HeadWorld:
         return tuple(a.name for a in self.attributes if a.role == "editable")
 
     def identity(self) -> tuple[str, ...]:
-        """Name the attributes that make a person."""
+        """Name the attributes that make an individual."""
         return tuple(a.name for a in self.attributes if a.role == "identity")
 
     def sample(self, seed: int, indices: Sequence[int] | Tensor) -> tuple[Float[Tensor, "b z"], Camera]:
-        """Draw codes and cameras: head i is a pure function of (seed, i)."""
+        """Draw codes and cameras: the i-th are a pure function of (seed, i)."""
         rows = _rows(indices)
         z = normal_from_uniform(counted_uniform(seed, rows, self.z_dim))
         angles = counted_uniform(seed, rows, 2, stream=1)
-        yaw = torch.from_numpy(YAW[0] + (YAW[1] - YAW[0]) * angles[:, 0])
-        pitch = torch.from_numpy(PITCH[0] + (PITCH[1] - PITCH[0]) * angles[:, 1])
-        camera = Camera.look_at(yaw, pitch, pivot=PIVOT, radius=RADIUS, fov=FOV).to(torch.float32)
+        camera = self.domain.cameras.sample(torch.from_numpy(angles)).to(torch.float32)
         return torch.from_numpy(z.astype(np.float32)), camera
 
     def coordinates(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b a"]:
@@ -116,7 +112,7 @@ class HeadWorld:
         return torch.from_numpy(np.stack([_bin(a, array[:, i]) for i, a in enumerate(self.attributes)], axis=1))
 
     def features(self, u: Float[Tensor, "b a"]) -> Float[Tensor, "b f"]:
-        """Describe heads for a network: normal scores of continuous attributes, one-hot classes of categorical ones."""
+        """Describe codes for a network: normal scores of continuous attributes, one-hot classes of categorical ones."""
         array = _array(u)
         columns = []
         for i, a in enumerate(self.attributes):
@@ -139,7 +135,7 @@ class HeadWorld:
             z: codes, (B, z_dim).
             name: of an attribute.
             value: a class's name or index, a number in [0, 1] for a continuous attribute, or a tensor of such, (B,).
-                A head that is in the class already stays as it is; another moves to the same relative place in it.
+                What is in the class already stays as it is; what is not moves to the same relative place in it.
 
         Raises:
             ValueError: for an unknown attribute or class, or a number out of range.
@@ -183,11 +179,11 @@ class HeadWorld:
     # -- pictures and words ---------------------------------------------------------------------------------------
 
     def render(self, u: Float[Tensor, "b a"], camera: Camera, resolution: int = 64, supersampling: int = 2) -> Picture:
-        """Render heads; colour averages supersampling² rays a pixel.
+        """Render pictures; colour averages supersampling² rays a pixel.
 
         Args:
-            u: coordinates (B, A), or one head (1, A) for many cameras.
-            camera: one for each head, or one for all.
+            u: coordinates (B, A), or of one (1, A) for many cameras.
+            camera: one for each, or one for all.
             resolution: pixels a side.
             supersampling: rays a side of a pixel.
 
@@ -199,7 +195,7 @@ class HeadWorld:
             raise ValueError(f"resolution and supersampling must be at least 1, not {resolution} and {supersampling}")
         count = max(len(u), len(camera))
         if len(u) not in (1, count) or len(camera) not in (1, count):
-            raise ValueError(f"{len(u)} heads do not fit {len(camera)} cameras: give as many, or one of either")
+            raise ValueError(f"{len(u)} coordinates do not fit {len(camera)} cameras: give as many, or one of either")
         rgb, segmentation, depth = self.draw(
             np.broadcast_to(_array(u), (count, len(self.attributes))), camera.expand(count), resolution, supersampling
         )
@@ -209,14 +205,15 @@ class HeadWorld:
         self, u: Floats, camera: Camera, resolution: int, supersampling: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Render into arrays: rgb (B, 3, H, W) in [0, 1], segmentation (B, H, W) and depth (B, H, W)."""
-        render_heads = _import_renderer()
-        heads, palettes = measure(self._values(u))
+        render_all = _import_renderer(self.domain)
+        records, palettes = self.domain.measure(self._values(u))
         rgb = np.empty((len(u), 3, resolution, resolution), np.float32)
         segmentation = np.empty((len(u), resolution, resolution), np.uint8)
         depth = np.empty((len(u), resolution, resolution), np.float32)
         poses = np.ascontiguousarray(_array(camera.cam2world))
         lenses = np.ascontiguousarray(_array(camera.intrinsics))
-        render_heads(heads, palettes, poses, lenses, supersampling, rgb, segmentation, depth)
+        lights = np.array([self.domain.lights.key, self.domain.lights.rim, self.domain.lights.sky])
+        render_all(records, palettes, poses, lenses, lights, supersampling, rgb, segmentation, depth)
         depth[segmentation == 0] = np.inf
         return rgb, segmentation, depth
 
@@ -227,11 +224,11 @@ class HeadWorld:
         seed: int = 0,
         about: str | None = None,
     ) -> list[str]:
-        """Describe heads in varied English: the caption of head i is a pure function of (u, seed, i, about).
+        """Describe pictures in varied English: the i-th caption is a pure function of (u, seed, i, about).
 
         Args:
             u: coordinates, (B, A).
-            indices: the heads' numbers, which draw the wording; 0..B-1 if not given.
+            indices: the pictures' numbers, which draw the wording; 0..B-1 if not given.
             seed: of the wording.
             about: name of the one attribute to mention; captions are empty where it does not show clearly.
         """
@@ -239,9 +236,9 @@ class HeadWorld:
             self.index(about)
         rows = np.arange(len(u)) if indices is None else _rows(indices)
         if len(rows) != len(u):
-            raise ValueError(f"{len(rows)} indices do not fit {len(u)} heads")
+            raise ValueError(f"{len(rows)} indices do not fit {len(u)} coordinates")
         array, labels = _array(u), self.labels(u).numpy()
-        captioner = Captioner(self.attributes)
+        captioner = self.domain.captioner(self.attributes)
         return [captioner.caption(array[k], labels[k], seed, int(i), about) for k, i in enumerate(rows)]
 
 
@@ -257,11 +254,13 @@ def _bin(attribute: Attribute, u: Floats) -> np.ndarray:
     return np.clip(np.searchsorted(attribute.edges, u, side="right") - 1, 0, len(attribute.classes) - 1)
 
 
-def _import_renderer() -> Any:
+def _import_renderer(domain: Domain) -> Any:
     try:
-        from sat3d.world.tracing import render_heads
+        from sat3d.world import tracing
+
+        tracing.SHAPES[domain.record.names or ()] = import_module(domain.shapes)
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] not in ("numba", "llvmlite"):
             raise
         raise ImportError("rendering the world needs numba: pip install 'sat3d[world]'") from error
-    return render_heads
+    return tracing.render_all

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 _CONFIG = {"-c", "--config"}
 
 
 def experiments_folder() -> Path:
     """Return the folder of the shipped experiments: inside the package in a wheel, beside it in a source tree."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     carried = package / "experiments"
     return carried if carried.is_dir() else package.parent / "experiments"
 
@@ -38,8 +41,50 @@ def find_config(name: str) -> Path:
     raise FileNotFoundError(f"--config: no file {name}; shipped experiments are, for example, {', '.join(near)}")
 
 
+def with_bases(config: Path) -> list[Path]:
+    """Return a config behind the one that it changes, if its `base` names one, and so on: what is read first is first.
+
+    Raises:
+        FileNotFoundError: a base is neither a file nor the name of a shipped experiment.
+        ValueError: configs are each other's base.
+    """
+    chain = [config]
+    while (base := _base(chain[0])) is not None:
+        found = find_config(base)
+        if any(found.samefile(known) for known in chain):
+            raise ValueError(f"{chain[0]}: its base {base} leads back to it")
+        chain.insert(0, found)
+    return chain
+
+
+def read_config(config: Path) -> dict[str, Any]:
+    """Read a config on top of those that it changes: mappings are joined, all else is replaced.
+
+    Raises:
+        FileNotFoundError: see `with_bases`.
+        ValueError: see `with_bases`.
+    """
+    merged: dict[str, Any] = {}
+    for path in with_bases(config):
+        merged = _joined(merged, yaml.safe_load(path.read_text()))
+    return {key: value for key, value in merged.items() if key != "base"}
+
+
+def _base(config: Path) -> str | None:
+    content = yaml.safe_load(config.read_text())
+    return content.get("base") if isinstance(content, dict) else None
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return second
+    if first.get("class_path", second.get("class_path")) != second.get("class_path", first.get("class_path")):
+        return second
+    return {key: _joined(first.get(key), second[key]) if key in second else first[key] for key in {**first, **second}}
+
+
 def resolve_configs(args: Sequence[str]) -> list[str]:
-    """Replace every value of `--config` in a command line by the file it means.
+    """Replace every value of `--config` in a command line by the file it means, behind those that it changes.
 
     Where there is none but a `--ckpt_path` of one of our runs, the config that this run recorded is put first.
     """
@@ -49,7 +94,14 @@ def resolve_configs(args: Sequence[str]) -> list[str]:
     if not given.keys() & _CONFIG and "--ckpt_path" in given and recorded.is_file():
         args = ["--config", str(recorded), *args]
     before = ["", *args[:-1]]
-    return [str(find_config(value)) if flag in _CONFIG else value for flag, value in zip(before, args, strict=True)]
+    words: list[str] = []
+    for flag, value in zip(before, args, strict=True):
+        if flag in _CONFIG:
+            *bases, config = with_bases(find_config(value))
+            words += [word for base in bases for word in (str(base), "--config")] + [str(config)]
+        else:
+            words.append(value)
+    return words
 
 
 def _split(argument: str) -> list[str]:

@@ -1,11 +1,12 @@
-"""A head's surface as a signed distance, the union of its parts (needs numba)."""
+"""A head's surface as a signed distance, the union of its parts, and its colours (needs numba)."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from sat3d.world.anatomy import (
+from sat3d.world.compilation import kernel
+from sat3d.world.heads.measures import (
     BROW_Y,
     EYE_Y,
     JAW_D,
@@ -18,66 +19,23 @@ from sat3d.world.anatomy import (
     SKULL_H,
     SKULL_Y,
     SKULL_Z,
+    TABLE,
 )
-from sat3d.world.attributes import PARTS
-from sat3d.world.compilation import kernel
+from sat3d.world.primitives import (
+    Colour,
+    ellipse,
+    ellipsoid,
+    mix,
+    rounded_box,
+    row,
+    scaled,
+    segment,
+    smooth_max,
+    smooth_min,
+)
 
-SKIN, NOSE, EYES, EYEBROWS, MOUTH, HAIR, BEARD, MOUSTACHE, GLASSES, HAT, SHIRT = range(1, len(PARTS))
-BOUND = 0.497  # every head lies in this sphere around the origin
+SKIN, NOSE, EYES, EYEBROWS, MOUTH, HAIR, BEARD, MOUSTACHE, GLASSES, HAT, SHIRT = range(1, len(TABLE.parts))
 LIP = 0.018  # thickness of a lip
-
-
-@kernel
-def smooth_min(a: float, b: float, k: float) -> float:
-    """Join two distances with a fillet of width k."""
-    h = max(k - abs(a - b), 0.0) / k
-    return min(a, b) - h * h * k * 0.25
-
-
-@kernel
-def smooth_max(a: float, b: float, k: float) -> float:
-    """Intersect two distances with a rounded edge of width k."""
-    h = max(k - abs(a - b), 0.0) / k
-    return max(a, b) + h * h * k * 0.25
-
-
-@kernel
-def ellipsoid(x: float, y: float, z: float, a: float, b: float, c: float) -> float:
-    """Distance to an ellipsoid with half axes a, b, c, to first order at its surface."""
-    x, y, z = x / a, y / b, z / c
-    k0 = math.sqrt(x * x + y * y + z * z)
-    x, y, z = x / a, y / b, z / c
-    k1 = math.sqrt(x * x + y * y + z * z) + 1e-9
-    return k0 * (k0 - 1.0) / k1
-
-
-@kernel
-def ellipse(x: float, y: float, a: float, b: float) -> float:
-    """Distance in the plane to an ellipse with half axes a, b, to first order at its rim."""
-    x, y = x / a, y / b
-    k0 = math.sqrt(x * x + y * y)
-    x, y = x / a, y / b
-    return k0 * (k0 - 1.0) / (math.sqrt(x * x + y * y) + 1e-9)
-
-
-@kernel
-def rounded_box(x: float, y: float, a: float, b: float, r: float) -> float:
-    """Distance in the plane to a rectangle with half sides a, b and corners of radius r."""
-    x, y = abs(x) - a + r, abs(y) - b + r
-    outside = math.sqrt(max(x, 0.0) ** 2 + max(y, 0.0) ** 2)
-    return outside + min(max(x, y), 0.0) - r
-
-
-@kernel
-def segment(
-    x: float, y: float, z: float, ax: float, ay: float, az: float, bx: float, by: float, bz: float
-) -> tuple[float, float]:
-    """Distance to the segment from a to b, and how far along it (0 to 1) the nearest point lies."""
-    x, y, z = x - ax, y - ay, z - az
-    bx, by, bz = bx - ax, by - ay, bz - az
-    t = min(max((x * bx + y * by + z * bz) / (bx * bx + by * by + bz * bz), 0.0), 1.0)
-    x, y, z = x - t * bx, y - t * by, z - t * bz
-    return math.sqrt(x * x + y * y + z * z), t
 
 
 @kernel
@@ -286,3 +244,96 @@ def distance(x: float, y: float, z: float, p: Any) -> tuple[float, int]:
         if frame < d:
             d, part = frame, GLASSES
     return d, part
+
+
+@kernel
+def paint(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tuple[Colour, int, float]:
+    """Give the linear colour at a point of the surface, its part (lips are painted on the skin), and evenness.
+
+    Eyes and mouth are small and inset: they are lit evenly, to be read at 64 pixels.
+    """
+    colour, part = _paint(x, y, z, part, p, palette)
+    return colour, part, 1.0 if part in (EYES, MOUTH) else 0.0
+
+
+@kernel
+def _paint(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tuple[Colour, int]:
+    skin = row(palette, 1)
+    if part in (SKIN, NOSE):
+        if z > 0.05:
+            q, upper, lower = mouth(x, y, p)
+            if q < LIP and part == SKIN:
+                return _lips(x, y, q, upper, lower, p, skin), MOUTH
+            cheek = ((abs(x) - 0.125) ** 2 + (y + 0.065) ** 2) / 0.0022
+            blush = 0.35 / (1.0 + cheek * cheek)
+            if part == NOSE:
+                blush = 0.30
+            return mix(skin, (0.75 * skin[0] + 0.1, 0.45 * skin[1], 0.42 * skin[2]), blush), part
+        return skin, part
+    if part == EYES:
+        return _eye(x, y, p, palette), part
+    if part == GLASSES:
+        if p.glasses > 2.5:
+            return (0.010, 0.011, 0.016), part
+        return (0.020, 0.018, 0.022), part
+    if part == HAT:
+        return _felt(x, y, z, p, palette), part
+    if part == SHIRT:
+        return row(palette, 4), part
+    locks = row(palette, 2)
+    if part == EYEBROWS:
+        return scaled(locks, 0.50), part
+    if part == HAIR and p.hair_curl < 0.5:
+        strand = math.sin(20.0 * math.atan2(x - 0.075, z + 0.06))
+        return scaled(locks, 1.0 + 0.12 * strand), part
+    return locks, part
+
+
+@kernel
+def _lips(x: float, y: float, q: float, upper: float, lower: float, p: Any, skin: Colour) -> Colour:
+    gap = upper - lower
+    if q < 0.0 and gap > 0.010:
+        if y > upper - min(0.024, 0.45 * gap):
+            return 0.85, 0.84, 0.80
+        if y < lower + min(0.024, 0.3 * gap):
+            return 0.50, 0.10, 0.11
+        return 0.035, 0.008, 0.010
+    if q < 0.0055 and gap < 0.02:
+        return 0.10, 0.015, 0.02
+    return mix((0.55, 0.075, 0.085), (0.75 * skin[0], 0.55 * skin[1], 0.55 * skin[2]), 0.35)
+
+
+@kernel
+def _eye(x: float, y: float, p: Any, palette: Any) -> Colour:
+    side = 1.0 if x > 0.0 else -1.0
+    dx, dy = (x - side * p.eye_x) / p.eye_r, (y - EYE_Y) / p.eye_r
+    if dy > 0.66:
+        return scaled(row(palette, 1), 0.9)
+    if dy > 0.50:
+        return 0.03, 0.02, 0.02
+    if (dx + 0.24) ** 2 + (dy - 0.20) ** 2 < 0.034:
+        return 0.95, 0.95, 0.95
+    r = math.sqrt(dx * dx + (dy + 0.06) ** 2)
+    if r < 0.30:
+        return 0.008, 0.007, 0.010
+    if r < 0.66:
+        return row(palette, 5)
+    return 0.88, 0.88, 0.87
+
+
+@kernel
+def _felt(x: float, y: float, z: float, p: Any, palette: Any) -> Colour:
+    felt = row(palette, 3)
+    plane = hat_plane(y, z)
+    if p.hat < 1.5:
+        if x * x + (y - 0.392) ** 2 + (z + 0.01) ** 2 < 0.0044:
+            return mix(felt, (0.9, 0.9, 0.88), 0.75)
+        rib = math.sin(18.0 * math.atan2(x, z))
+        if plane < 0.045:
+            return scaled(mix(felt, (0.9, 0.9, 0.88), 0.22), 1.0 + 0.12 * rib)
+        return scaled(felt, 1.0 + 0.10 * rib)
+    if 1.5 < p.hat < 2.5 and plane < 0.03 - 0.42 * max(z - 0.2, 0.0) and z > 0.1:
+        return scaled(felt, 0.5)
+    if p.hat > 2.5 and 0.03 < plane < 0.085 and x * x + z * z < 0.105:
+        return scaled(felt, 0.22)
+    return felt

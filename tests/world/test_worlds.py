@@ -3,12 +3,12 @@ import sys
 import pytest
 import torch
 
-from sat3d.world import HeadWorld
+from sat3d.world import load_world
 
 
 @pytest.fixture(scope="module")
 def world():
-    return HeadWorld()
+    return load_world("heads")
 
 
 @pytest.fixture(scope="module")
