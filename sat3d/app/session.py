@@ -22,7 +22,7 @@ from sat3d.app.visits import REFERENCE, SOURCE, Origin, Visit
 from sat3d.commands.seeds import camera_of
 from sat3d.commands.sources import CHANNELS
 from sat3d.generators import Generator
-from sat3d.inversion import PictureCodes, angles_of
+from sat3d.inversion import PictureCodes
 from sat3d.methods import ChannelEditor
 from sat3d.methods.base import edited_styles
 from sat3d.ops.camera import Camera
@@ -106,8 +106,8 @@ class Session:
         """Return yaw and pitch of the camera, radians; 0 for a 2-D generator."""
         own = self.codes(visit.source, visit.truncation).camera
         if visit.view is not None or own is None or not self.generator.is_3d:
-            return visit.view or (0.0, 0.0)
-        yaw, pitch = angles_of(own)[0].tolist()
+            return visit.view or (self.generator.cameras.view if self.generator.cameras else (0.0, 0.0))
+        yaw, pitch = own.angles()[0].tolist()
         return yaw, pitch
 
     def camera(self, visit: Visit) -> Camera | None:
@@ -249,7 +249,7 @@ class Session:
                 looks = [self._look(visit, name) for name in names]
                 camera = self.camera(visit)
                 assert camera is not None
-                yaw, pitch = angles_of(camera)[0].tolist()
+                yaw, pitch = camera.angles()[0].tolist()
                 track = net.cameras.orbit(frames, around=(yaw, pitch)).to(net.device)
                 pages = PathClip(looks, track, net.resolution * 2, shared=True).pictures()
             else:

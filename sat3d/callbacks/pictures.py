@@ -71,7 +71,7 @@ class EditGrid(Callback):
         attributes = list(self.attributes or editor.attributes)[: self.rows]
         chosen = pairs[differing_rows(generator, pl_module.scorer, pairs, attributes)]
         edited = edit_rows(editor, chosen, attributes, self.strength)
-        cameras = None if generator.cameras is None else generator.cameras.at(torch.tensor(self.yaws), 0.0)
+        cameras = None if generator.cameras is None else generator.cameras.turned(torch.tensor(self.yaws))
         grid = edit_grid(generator, chosen.source, chosen.reference, edited, attributes, cameras, self.scale)
         write_picture(folder / f"{name}.png", grid)
         show(trainer, "edits", grid)

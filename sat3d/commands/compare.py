@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sat3d.commands.companions import required
 from sat3d.commands.seeds import device_of, writable
@@ -74,8 +74,8 @@ def main(
     clip: str | None = "own",
     seeds: list[int] = [1, 2, 3],  # noqa: B006 - never changed
     truncation: float = 1.0,
-    yaw: tuple[float, float] | None = (-0.35, 0.35),
-    pitch: tuple[float, float] | None = (-0.25, 0.25),
+    yaw: tuple[float, float] | Literal["near"] | None = "near",
+    pitch: tuple[float, float] | Literal["near"] | None = "near",
     other_yaw: float = 0.3,
     seed: int = 0,
     search: Search = Search(),  # noqa: B008 - never changed
@@ -117,9 +117,10 @@ def main(
         clip: Text-image model that is held against it, too; or null.
         seeds: Trainings of each method.
         truncation: Truncation ψ of the codes.
-        yaw: Camera range in radians; null for the generator's own, and for 2-D generators.
-        pitch: The same.
-        other_yaw: How far to the other side the second camera stands, radians.
+        yaw: Camera range in radians; null for the generator's own, near for ±0.35 around its view (its own, where
+            cameras stand on all sides).
+        pitch: The same; near is ±0.25.
+        other_yaw: How far to the other side the second camera stands, radians; how far on, where they stand all round.
         seed: Of the streams of codes.
         search: Of strengths.
         examples: Codes whose edits the report shows.
@@ -169,7 +170,8 @@ def main(
     plan = Plan(
         generator=generator, attributes=tuple(names), labeller=labeller, judge=judge, identity=identity,
         perceptual=perceptual, parser=parser, parts=parts, world=world, codes=codes, references=references,
-        order=order, truth=truth, clip=clip, truncation=truncation, yaw=yaw, pitch=pitch, other_yaw=other_yaw,
+        order=order, truth=truth, clip=clip, truncation=truncation, **_ranges(generator, yaw, pitch),
+        other_yaw=other_yaw,
         seed=seed, rules=rules,
     )  # fmt: skip
     from sat3d.evaluation.reported import compare
@@ -181,6 +183,17 @@ def main(
     )  # fmt: skip
     print(table)
     print(f"{folder}: report.html, results.json, edits.csv, table.md, pictures/")
+
+
+def _ranges(generator: str, yaw: Any, pitch: Any) -> dict[str, tuple[float, float] | None]:
+    """Return the camera ranges in numbers, so that a comparison tells what they were."""
+    from sat3d.generators import load_generator
+
+    own = load_generator(generator).cameras
+    if own is None:
+        return {name: None if asked == "near" else asked for name, asked in (("yaw", yaw), ("pitch", pitch))}
+    within = own.within(yaw, pitch)
+    return {"yaw": within.yaw, "pitch": within.pitch}
 
 
 def _trained(

@@ -75,7 +75,7 @@ def main(
         generator: Name or file of the generator; the one that the editor was made for, if not given.
         truncation: Truncation ψ of seeds.
         threshold: Cut soft masks at this probability.
-        yaw: Camera angle around the head in radians, 3-D generators only; a picture's own, or frontal, if not given.
+        yaw: Camera angle around the up axis in radians, 3-D only; a picture's own, or the view, if not given.
         pitch: Camera angle from level in radians, 3-D generators only.
         frames: Frames of a clip, 0 for none.
         scale: Enlargement of grid and clips.
@@ -190,10 +190,8 @@ def _label(names: Sequence[str], strength: float | Sequence[float]) -> str:
 
 def _track(net: Generator, camera: Camera, frames: int) -> Camera:
     """Return an orbit around a view."""
-    from sat3d.inversion import angles_of
-
     assert net.cameras is not None
-    yaw, pitch = angles_of(camera)[0].tolist()
+    yaw, pitch = camera.angles()[0].tolist()
     return net.cameras.orbit(frames, around=(yaw, pitch))
 
 
@@ -263,7 +261,7 @@ def _write_meshes(
     print(f"difference: red is {difference.scale:.4f} world units added, blue as much taken away; white is unchanged")
     coloured = {"source-difference": difference.source, "edit-difference": difference.edited}
     paths = [write_mesh(folder / f"{name}{suffix}", mesh) for name, mesh in {**meshes, **coloured}.items()]
-    sides = net.cameras.at(torch.tensor([angle / 2 for angle in net.cameras.yaw]), 0.0)
+    sides = net.cameras.turned(torch.tensor([angle / 2 for angle in net.cameras.yaw]))
     page = difference_grid(meshes["source"], meshes["edit"], difference, Camera.cat([camera.to("cpu"), sides]))
     paths.append(write_picture(folder / "difference.png", page))
     return [path.name for path in paths]

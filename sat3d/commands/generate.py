@@ -52,7 +52,7 @@ def main(
         cutoff: Truncate only this many of the first w; all of them if not given.
         noise: Noise maps of the synthesis network: those of the training, none, or random ones that belong to the seed.
         label: Class of a conditional 2-D generator, from 0 on.
-        yaw: Camera angle around the head in radians, 3-D only.
+        yaw: Camera angle around the up axis in radians, 3-D only.
         pitch: Camera angle from level in radians, positive is below, 3-D only.
         radius: Distance of the camera in world units, 3-D only; the generator's own if not given.
         fov: Field of view in degrees, 3-D only; the generator's own if not given.
@@ -103,7 +103,8 @@ def main(
 
     row = min(len(numbers), ROW)
     side = tile or max(SMALLEST, min(net.resolution, WIDEST // row))
-    middle = (yaw or 0.0, pitch or 0.0)
+    around = (0.0, 0.0) if cameras is None else cameras.view
+    middle = (around[0] if yaw is None else yaw, around[1] if pitch is None else pitch)
     view = None if cameras is None else cameras.at(*middle).to(net.device)
     pictures: list[np.ndarray] = []
     depths: list[np.ndarray] = []

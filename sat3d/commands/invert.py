@@ -59,7 +59,7 @@ def main(
         encoder: Where it starts: what is shipped for the generator (if there is any), none for the mean code, or a file
             that an experiments/inversion training exported.
         tune: Steps of pivotal tuning, which moves a private copy of the generator's weights; 0 for none.
-        yaw: Camera angle around the head in radians, where it is known; looked for if not given. 3-D only.
+        yaw: Camera angle around the up axis in radians, where it is known; looked for if not given. 3-D only.
         pitch: Camera angle from level in radians, likewise.
         align: How faces are turned and cut before: as in FFHQ, not at all, or as the generator's pictures were (auto).
         landmarks: File with the landmarks of the one picture, or folder with files of the pictures' names; found by a

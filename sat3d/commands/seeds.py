@@ -130,10 +130,13 @@ def cameras_of(
 
 
 def camera_of(generator: Generator, yaw: float | None, pitch: float | None) -> Camera | None:
-    """Return the camera of a 3-D generator, frontal unless angles are given; `None` for a 2-D one.
+    """Return the camera of a 3-D generator, its view unless angles are given; `None` for a 2-D one.
 
     Raises:
         ValueError: if angles are given for a 2-D generator.
     """
     cameras = cameras_of(generator, yaw=yaw, pitch=pitch)
-    return None if cameras is None else cameras.at(yaw or 0.0, pitch or 0.0).to(generator.device)
+    if cameras is None:
+        return None
+    angles = (own if asked is None else asked for asked, own in zip((yaw, pitch), cameras.view, strict=True))
+    return cameras.at(*angles).to(generator.device)

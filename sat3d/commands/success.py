@@ -109,7 +109,7 @@ def main(
     labels = [None if own is None else own.latents(numbers, where).labels for own in data]
     contestants = [Contestant(*entry) for entry in zip(names, seeds, loaded, labels, strict=True)]
 
-    cameras = None if net.cameras is None else net.cameras.at(torch.tensor(yaws), torch.zeros(len(yaws))).to(where)
+    cameras = None if net.cameras is None else net.cameras.turned(torch.tensor(yaws)).to(where)
     held_out = source.stream.codes("train", numbers, where)
     pool = shared.rows["val" if split == "test" else "train"]
     asked_for = any(editor.needs_reference for editor in loaded)

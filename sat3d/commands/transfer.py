@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sat3d.commands.companions import required
 from sat3d.commands.seeds import writable
 
@@ -16,8 +18,8 @@ def main(
     pairs: int = 100,
     batch_size: int = 20,
     truncation: float = 1.0,
-    yaw: tuple[float, float] | None = (-0.35, 0.35),
-    pitch: tuple[float, float] | None = (-0.25, 0.25),
+    yaw: tuple[float, float] | Literal["near"] | None = "near",
+    pitch: tuple[float, float] | Literal["near"] | None = "near",
     seed: int = 0,
     ideal: bool = True,
     device: str = "cpu",
@@ -38,8 +40,8 @@ def main(
         pairs: Number of held-out pairs, from the test stream.
         batch_size: Pairs at a time.
         truncation: Truncation ψ of the codes; 1 where the ideal edit is asked for.
-        yaw: Camera range in radians.
-        pitch: Camera range in radians.
+        yaw: Camera range in radians; null for the generator's own, near for ±0.35 around its view.
+        pitch: The same; near is ±0.25.
         seed: Of the stream and of the random masks.
         ideal: Compare with the ideal edit of the embedded world (its generators only).
         device: Where to compute.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from sat3d.data.streams import IndexLoader, PairPlan, ResumedStream
 from sat3d.generators import CameraDistribution, CodeStream, Generator, load_generator
 from sat3d.generators.batches import CodeBatch, PairBatch
-from sat3d.ops.camera import Camera
+from sat3d.ops.camera import Camera, Range
 
 Split = Literal["train", "val", "test"]
 
@@ -37,8 +36,9 @@ class StyleCodeDataModule(ResumedStream, LightningDataModule):
         val_size: samples of the validation stream.
         test_size: samples of the test stream.
         truncation: ψ of the mapping; 0.7 is a choice, the paper's value is unknown.
-        yaw: camera range in radians; `null` takes the generator's own. ±0.35 is a choice, the paper's is unknown.
-        pitch: camera range in radians; `null` takes the generator's own. ±0.25 is a choice, the paper's is unknown.
+        yaw: camera range in radians; `null` takes the generator's own, `near` what lies within ±0.35 of its view (a
+            choice, the paper's is unknown), or all where cameras stand on all sides.
+        pitch: camera range in radians; likewise, within ±0.25.
 
     Raises:
         ValueError: for sizes that do not fit each other, or camera ranges with a 2-D generator that are not `null`.
@@ -63,8 +63,8 @@ class StyleCodeDataModule(ResumedStream, LightningDataModule):
         val_size: int = 64,
         test_size: int = 200,
         truncation: float = 0.7,
-        yaw: tuple[float, float] | None = (-0.35, 0.35),
-        pitch: tuple[float, float] | None = (-0.25, 0.25),
+        yaw: Range = "near",
+        pitch: Range = "near",
     ) -> None:
         super().__init__()
         for name, value in {"batch_size": batch_size, "epoch_size": epoch_size}.items():
@@ -76,7 +76,7 @@ class StyleCodeDataModule(ResumedStream, LightningDataModule):
         self.batch_size, self.epoch_size = batch_size, epoch_size
         self.sizes = {"val": val_size, "test": test_size}
         self.truncation = truncation
-        self.yaw, self.pitch = yaw and (yaw[0], yaw[1]), pitch and (pitch[0], pitch[1])
+        self.yaw, self.pitch = yaw, pitch
         self.num_codes, self.num_cameras = num_codes, num_cameras
         self.plan = PairPlan(seed, num_codes, num_cameras, block_size)
         self._pool: Tensor | None = None
@@ -93,7 +93,7 @@ class StyleCodeDataModule(ResumedStream, LightningDataModule):
         own = self.generator.cameras
         if own is None:
             return None
-        return replace(own, yaw=self.yaw or own.yaw, pitch=self.pitch or own.pitch)
+        return own.within(self.yaw, self.pitch)
 
     def stream(self, split: Split) -> CodeStream:
         """Return the pure sampler of a split."""

@@ -22,7 +22,7 @@ from sat3d.data.latent_sources import LatentSource, Space, code_width
 from sat3d.data.rows import RowStore
 from sat3d.data.schema import Schema
 from sat3d.generators import CodeStream
-from sat3d.ops.camera import Camera
+from sat3d.ops.camera import Camera, Range
 from sat3d.perception import Scorer
 from sat3d.perception.scorers import check_choice, training_scorer
 
@@ -70,8 +70,8 @@ class SampledLatents(LatentSource):
         count: int = 10_000,
         seed: int = 0,
         truncation: float = 0.7,
-        yaw: tuple[float, float] | None = (-0.35, 0.35),
-        pitch: tuple[float, float] | None = (-0.25, 0.25),
+        yaw: Range = "near",
+        pitch: Range = "near",
         space: Space = "w",
         render_batch: int = 25,
         root: str | None = None,

@@ -116,9 +116,7 @@ class Plan:
         codes = data.codes("test", range(self.codes), device)
         other = None
         if data.cameras is not None and codes.camera is not None:
-            forward = codes.camera.cam2world[:, :3, 2]
-            side = torch.where(forward[:, 0] > 0, 1.0, -1.0).cpu()  # looks to +x: stands on the other side
-            other = data.cameras.at(side * self.other_yaw, torch.zeros(self.codes)).to(device)
+            other = data.cameras.second(codes.camera, self.other_yaw).to(device)
         eyes = Eyes(labeller, judge, identity, perceptual, parser, parts, world)
         return MatchedProtocol(net, codes, data.codes("val", range(self.references), device), eyes, other, self.rules)
 

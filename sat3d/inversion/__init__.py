@@ -24,7 +24,7 @@ from sat3d.inversion.landmarks import LandmarkError, Landmarks, find_landmarks, 
 from sat3d.inversion.losses import LossOptions, PictureDistance
 from sat3d.inversion.optimization import InversionOptions, Inverter
 from sat3d.inversion.pictures import PictureError, fit_picture, list_pictures, read_picture
-from sat3d.inversion.pose import PoseOptions, angles_of, view_angle
+from sat3d.inversion.pose import PoseOptions, view_angle
 from sat3d.inversion.recipes import Inverted, PictureInverter, Recipe
 from sat3d.inversion.spaces import CodeStatistics
 from sat3d.inversion.training import EncoderTraining
@@ -50,7 +50,6 @@ __all__ = [
     "Recipe",
     "TuningOptions",
     "align_picture",
-    "angles_of",
     "crop_quad",
     "expected_alignment",
     "find_landmarks",

@@ -44,19 +44,12 @@ def angle_grid(cameras: CameraDistribution, options: PoseOptions) -> Float[Tenso
     return torch.cartesian_prod(yaw, pitch).reshape(-1, 2)
 
 
-def angles_of(camera: Camera) -> Float[Tensor, "b 2"]:
-    """Return the yaw and pitch, radians, of cameras that `CameraDistribution.at` made: of where they stand."""
-    x, y, z = torch.nn.functional.normalize(camera.cam2world[:, :3, 3], dim=-1).unbind(-1)
-    return torch.stack([torch.atan2(x, z), -math.pi / 2 * y], dim=1)
-
-
 def within(angles: Float[Tensor, "b 2"], cameras: CameraDistribution, reach: float) -> Float[Tensor, "b 2"]:
     """Keep angles where a generator, widened by a share of its range, has cameras; full turns have no end."""
     columns = []
     for column, (low, high) in zip(angles.unbind(1), (cameras.yaw, cameras.pitch), strict=True):
         more = reach * (high - low)
-        whole = high - low >= 2 * math.pi - 1e-3
-        columns.append(column if whole else column.clamp(low - more, high + more))
+        columns.append(column if high - low >= 2 * math.pi - 1e-3 else column.clamp(low - more, high + more))
     return torch.stack(columns, dim=1)
 
 

@@ -16,7 +16,6 @@ from sat3d.generators import Generator
 from sat3d.inversion.codes import PictureCodes
 from sat3d.inversion.encoder import Encoder, load_encoder, shipped_encoder
 from sat3d.inversion.optimization import InversionOptions, Inverter, Progress
-from sat3d.inversion.pose import angles_of
 from sat3d.inversion.tuning import TuningOptions, tune, with_tuning
 from sat3d.metrics.pictures import picture_errors
 from sat3d.ops.camera import Camera
@@ -114,7 +113,7 @@ class PictureInverter:
         figures = {"psnr": float(errors.psnr), "ssim": float(errors.ssim)}
         figures |= {name: float(value) / weights[name] for name, value in terms.items() if name != "pixels"}
         if codes.camera is not None:
-            yaw, pitch = angles_of(codes.camera)[0].tolist()
+            yaw, pitch = codes.camera.angles()[0].tolist()
             figures |= {"yaw": yaw, "pitch": pitch}
         told = {name: round(value, 5) for name, value in figures.items()}
         return Inverted(replace(codes, card={**codes.card, "figures": told}), picture, drawn, figures)

@@ -18,7 +18,7 @@ from sat3d.generators import load_generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.inversion.encoder import KIND, Encoder, EncoderConfig, load_encoder
 from sat3d.inversion.losses import LossOptions, PictureDistance
-from sat3d.inversion.pose import angles_of, view_angle
+from sat3d.inversion.pose import view_angle
 from sat3d.inversion.spaces import CodeStatistics
 from sat3d.metrics.pictures import masked_psnr
 from sat3d.ops.augment import Augmentation
@@ -131,7 +131,7 @@ class EncoderTraining(LightningModule):
         ws, angles = self.encoder(changed)
         terms = {"code": ((ws[:, 0] - batch.ws[:, 0]) / self.encoder.statistics[1]).square().mean()}
         if angles is not None and batch.camera is not None:
-            terms["pose"] = self.pose * ((angles - angles_of(batch.camera)) / self._half_range()).square().mean()
+            terms["pose"] = self.pose * ((angles - batch.camera.angles()) / self._half_range()).square().mean()
         if self.picture and self.global_step >= self.picture_from * int(self.trainer.estimated_stepping_batches):
             made = net.synthesize(net.styles(ws), camera=self._camera(angles)).image
             with torch.autocast(self.device.type, enabled=False):

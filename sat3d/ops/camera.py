@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 LABEL_SIZE = 25
+NEAR = (0.35, 0.25)
+"""How far from a generator's view, in yaw and pitch, cameras stand that are near it, radians; a choice."""
+
+Range = tuple[float, float] | Literal["near"] | None
+"""A range of angles in radians: see `CameraDistribution.within`."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,11 @@ class Camera:
         place = (local / depth[..., None]) @ self.intrinsics.mT
         return place[..., :2], depth
 
+    def angles(self) -> Float[Tensor, "b 2"]:
+        """Return the yaw and pitch, radians, that `look_at` takes to stand where these cameras stand."""
+        x, y, z = torch.nn.functional.normalize(self.cam2world[:, :3, 3], dim=-1).unbind(-1)
+        return torch.stack([torch.atan2(x, z), -math.pi / 2 * y], dim=1)
+
     def to(self, *args: object, **kwargs: object) -> Camera:
         """Move to a device or dtype, as `Tensor.to` does."""
         return Camera(self.cam2world.to(*args, **kwargs), self.intrinsics.to(*args, **kwargs))  # type: ignore[call-overload]
@@ -180,21 +191,66 @@ class CameraDistribution:
         """Return the one camera of `view`: in front, where nothing else is said."""
         return self.at(*self.view)
 
+    @property
+    def goes_round(self) -> bool:
+        """Whether cameras stand on all sides."""
+        return self.yaw[1] - self.yaw[0] >= 2 * math.pi - 1e-3
+
+    def within(self, yaw: Range, pitch: Range) -> CameraDistribution:
+        """Return the cameras of other ranges.
+
+        Args:
+            yaw: range in radians; `None` for this one's own, `near` for what lies within ±0.35 of `view` (all, where
+                cameras stand on all sides: they have no front).
+            pitch: likewise, within ±0.25.
+        """
+        if self.goes_round:
+            yaw, pitch = (None if asked == "near" else asked for asked in (yaw, pitch))
+
+        def found(asked: Range, own: tuple[float, float], middle: float, reach: float) -> tuple[float, float]:
+            if asked == "near":
+                return max(own[0], middle - reach), min(own[1], middle + reach)
+            return own if asked is None else (asked[0], asked[1])
+
+        return replace(
+            self,
+            yaw=found(yaw, self.yaw, self.view[0], NEAR[0]),
+            pitch=found(pitch, self.pitch, self.view[1], NEAR[1]),
+        )
+
+    def turned(self, yaw: Float[Tensor, " b"]) -> Camera:
+        """Return cameras at these angles from `view`, radians, and as high."""
+        return self.at(self.view[0] + yaw, torch.full_like(yaw, self.view[1]))
+
+    def second(self, camera: Camera, yaw: float) -> Camera:
+        """Return other cameras on the same things, from where the first are not: one for each of a batch.
+
+        They stand `yaw` radians from `view`, on the other side of it and as high as it; where cameras stand on all
+        sides, they go `yaw` on from the first, and stay as high.
+        """
+        angles = camera.angles().cpu()
+        if self.goes_round:
+            return self.at(angles[:, 0] + yaw, angles[:, 1])
+        return self.turned(torch.where(angles[:, 0] >= self.view[0], -yaw, yaw))
+
     def orbit(
         self,
         steps: int,
         yaw: float | None = None,
         pitch: float | None = None,
-        around: tuple[float, float] = (0.0, 0.0),
+        around: tuple[float, float] | None = None,
     ) -> Camera:
-        """Return cameras on a closed ellipse around a view.
+        """Return cameras on a closed ellipse around a view; once round, where cameras stand on all sides.
 
         Args:
             steps: number of cameras.
             yaw: amplitude in radians, half the range if not given.
             pitch: amplitude in radians, half the range if not given.
-            around: yaw and pitch of the view in the middle, radians.
+            around: yaw and pitch of the view in the middle, radians; `view` if not given.
         """
+        around = self.view if around is None else around
+        if self.goes_round and yaw is None and pitch is None:
+            return self.turn(steps, around)
         a = (self.yaw[1] - self.yaw[0]) / 2 if yaw is None else yaw
         b = (self.pitch[1] - self.pitch[0]) / 2 if pitch is None else pitch
         t = torch.arange(steps) * (2 * math.pi / steps)

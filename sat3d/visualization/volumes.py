@@ -120,7 +120,7 @@ def surface_level(generator: Generator, planes: Float[Tensor, "1 3 f h w"]) -> f
     net = need_density(generator)
     planes = planes.to(torch.promote_types(planes.dtype, torch.float32))
     yaw = torch.tensor([0.0, *(angle / 2 for angle in net.cameras.yaw)])
-    cameras = net.cameras.at(yaw, 0.0).to(planes.device).to(planes.dtype)
+    cameras = net.cameras.turned(yaw).to(planes.device).to(planes.dtype)
     origins, directions = cameras.rays(net.options.neural_resolution)
     marched = net.renderer(planes, net.decoder, origins, directions)
     points = (origins + directions * marched.depth)[marched.opacity[..., 0] > OPAQUE]

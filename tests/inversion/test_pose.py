@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
-from sat3d.inversion.pose import PoseOptions, angle_grid, angles_of, view_angle, within
+from sat3d.inversion.pose import PoseOptions, angle_grid, view_angle, within
 
 
 def test_angles_are_read_back_from_where_cameras_stand():
     angles = torch.tensor([[0.0, 0.0], [0.7, -0.3], [-2.5, 0.4], [1.2, 0.0]])
     camera = TOY_CAMERAS.at(angles[:, 0], angles[:, 1])
-    assert torch.allclose(angles_of(camera), angles, atol=1e-5)
+    assert torch.allclose(camera.angles(), angles, atol=1e-5)
 
 
 def test_the_angle_between_views_is_that_of_a_turn():

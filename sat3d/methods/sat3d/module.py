@@ -322,7 +322,7 @@ class SAT3D(LightningModule):
         editor = self.editor()
         grade(self.test_score, batch, picture_of(self.generator, editor), self.generator, self.judge)
         if self.generator.cameras is not None and batch_idx == 0:
-            views = self.generator.cameras.at(torch.tensor(VIEWS), 0.0).to(self.device)
+            views = self.generator.cameras.turned(torch.tensor(VIEWS)).to(self.device)
             grade_views(self.unedited_views, batch.source, self.generator, self.judge, views)
             for attribute in self.test_score.attributes:
                 styles = editor.edit(batch.source, attribute, 1.0, reference=batch.reference)
