@@ -86,6 +86,8 @@ class ObserverPretraining(LightningModule, ABC):
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
         world: Name of the world whose pictures it learns to read; the data module's must be the same.
+        init: Shipped observer of another world, of the same architecture, to start from: its weights are taken where
+            they fit.
     """
 
     observer: nn.Module
@@ -99,6 +101,7 @@ class ObserverPretraining(LightningModule, ABC):
         export: ExportConfig | None = None,
         seed: int = 0,
         world: str = "heads",
+        init: str | None = None,
     ) -> None:
         super().__init__()
         self.world = load_world(world)
@@ -113,8 +116,19 @@ class ObserverPretraining(LightningModule, ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.observer = self.make_observer()
+        if init is not None:
+            self._take_weights(init)
         self.meters = nn.ModuleDict({source: self.make_meters() for source in SOURCES})
         self._meter_names = tuple(self.make_meters())
+
+    def _take_weights(self, init: str) -> None:
+        stored = load_file(shipped.shipped_path(init))
+        state = self.exported_state({k: t.float() if t.is_floating_point() else t for k, t in stored.items()})
+        own = self.observer.state_dict()
+        fitting = {name: t for name, t in state.items() if name in own and own[name].shape == t.shape}
+        if not fitting:
+            raise ValueError(f"init={init!r}: no weight of it fits {self.name}; name an observer of the same kind")
+        self.observer.load_state_dict({**own, **fitting})
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 

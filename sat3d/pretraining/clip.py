@@ -55,6 +55,7 @@ class ClipPretraining(ObserverPretraining):
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
         world: Name of the world.
+        init: Shipped observer of another world to start from.
     """
 
     role = "clip"
@@ -74,9 +75,10 @@ class ClipPretraining(ObserverPretraining):
         export: ExportConfig | None = None,
         seed: int = 0,
         world: str = "heads",
+        init: str | None = None,
     ) -> None:
         self.groups = DescriptorGroups.from_yaml(descriptors or load_world(world).domain.generator)
-        super().__init__(name, optimizer, augmentation, export, seed, world)
+        super().__init__(name, optimizer, augmentation, export, seed, world, init)
         self.captions, self.focused, self.focused_size = captions, focused, focused_size
         self.attribute_weight, self.attribute_share = attribute_weight, attribute_share
         self.attribute_loss = AttributeLoss(self.world)

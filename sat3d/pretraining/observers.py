@@ -36,6 +36,7 @@ class AttributePretraining(ObserverPretraining):
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
         world: Name of the world.
+        init: Shipped observer of another world to start from.
     """
 
     observer: AttributePredictor
@@ -51,9 +52,10 @@ class AttributePretraining(ObserverPretraining):
         export: ExportConfig | None = None,
         seed: int = 0,
         world: str = "heads",
+        init: str | None = None,
     ) -> None:
         self.role, self.trunk, self.widths = role, trunk, widths
-        super().__init__(name, optimizer, augmentation, export, seed, world)
+        super().__init__(name, optimizer, augmentation, export, seed, world, init)
 
     def make_observer(self) -> AttributePredictor:
         self.attribute_loss = AttributeLoss(self.world)
@@ -114,6 +116,7 @@ class ParserPretraining(ObserverPretraining):
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
         world: Name of the world.
+        init: Shipped observer of another world to start from.
     """
 
     observer: PartParser
@@ -129,9 +132,10 @@ class ParserPretraining(ObserverPretraining):
         export: ExportConfig | None = None,
         seed: int = 0,
         world: str = "heads",
+        init: str | None = None,
     ) -> None:
         self.widths, self.dice = widths, dice
-        super().__init__(name, optimizer, augmentation, export, seed, world)
+        super().__init__(name, optimizer, augmentation, export, seed, world, init)
 
     def make_observer(self) -> PartParser:
         return PartParser(ParserConfig(tuple(self.world.parts), tuple(self.widths)))
@@ -181,6 +185,7 @@ class IdentityPretraining(ObserverPretraining):
         export: Where the result goes.
         seed: Of initial weights and of changes to pictures.
         world: Name of the world.
+        init: Shipped observer of another world to start from.
     """
 
     observer: IdentityEmbedder
@@ -199,9 +204,10 @@ class IdentityPretraining(ObserverPretraining):
         export: ExportConfig | None = None,
         seed: int = 0,
         world: str = "heads",
+        init: str | None = None,
     ) -> None:
         self.identity = IdentityConfig(trunk, tuple(widths), size)
-        super().__init__(name, optimizer, augmentation, export, seed, world)
+        super().__init__(name, optimizer, augmentation, export, seed, world, init)
         wanted = []
         for attribute in self.world.attributes:
             columns = 1 if attribute.kind == "continuous" else len(attribute.classes)
