@@ -2,9 +2,10 @@ import pytest
 import yaml
 
 from sat3d.perception import DescriptorGroups, bundled_descriptors
+from sat3d.world import WORLDS, load_world
 
 
-@pytest.mark.parametrize("name", ["toyfaces", "faces", "animals", "cats", "cars"])
+@pytest.mark.parametrize("name", ["toyfaces", "toyanimals", "toycars", "faces", "animals", "cats", "cars"])
 def test_bundled_files_are_what_they_say(name):
     groups = DescriptorGroups.from_yaml(name)
     assert name in bundled_descriptors()
@@ -13,13 +14,14 @@ def test_bundled_files_are_what_they_say(name):
     assert all("{}" in template for template in groups.templates)
 
 
-def test_every_phrase_of_toyfaces_names_a_class_of_the_world():
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_phrase_of_a_worlds_file_names_a_class_of_the_world(name):
     from sat3d.pretraining.clip import phrase_classes
-    from sat3d.world import load_world
 
-    world = load_world("heads")
-    groups = DescriptorGroups.from_yaml("toyfaces")
+    world = load_world(name)
+    groups = DescriptorGroups.from_yaml(world.domain.generator)
     assert groups.attributes == world.editable()
+    assert groups.templates == [f"{world.domain.noun} with {{}}"]
     for attribute in groups.attributes:
         for phrases in groups.groups[attribute]:
             assert phrase_classes(world, attribute, list(phrases)) == list(
@@ -69,5 +71,7 @@ def test_unparsable_and_missing_files(tmp_path):
     file.write_text("attributes: [")
     with pytest.raises(ValueError, match="not valid YAML"):
         DescriptorGroups.from_yaml(file)
-    with pytest.raises(FileNotFoundError, match="bundled name: animals, cars, cats, faces, toyfaces"):
+    with pytest.raises(
+        FileNotFoundError, match="bundled name: animals, cars, cats, faces, toyanimals, toycars, toyfaces"
+    ):
         DescriptorGroups.from_yaml("face")
