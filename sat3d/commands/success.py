@@ -10,7 +10,13 @@ from sat3d.configs import find_config
 from sat3d.shipped import companion
 
 if TYPE_CHECKING:
-    from sat3d.data import LabelledLatentDataModule, SampledLatents
+    import torch
+
+    from sat3d.data import LabelledLatentDataModule, SampledLatents, StyleCodeDataModule
+    from sat3d.evaluation.pose import PoseReader
+
+POSES = 400
+"""Codes from which poses are learned."""
 
 
 def main(
@@ -27,6 +33,8 @@ def main(
     yaws: list[float] = [-0.3, 0.0, 0.3],  # noqa: B006 - never changed
     references: int = 200,
     examples: int = 3,
+    transitions: str | None = None,
+    kept: list[str] | None = None,
     seed: int = 0,
     device: str = "cpu",
     out: str = "runs/success",
@@ -55,6 +63,9 @@ def main(
         references: Validation codes (for validation, training codes) from which editors that transfer attributes take
             theirs: for each edit one that shows the target.
         examples: Codes of edits.png, 0 for none.
+        transitions: Categorical attribute of which every code is asked for every other class, too: transitions.csv and
+            transitions.md tell success and what is kept by change (cat → dog, ...), and how far things turn.
+        kept: Attributes that transitions.md tells to be kept; all categorical ones if not given.
         seed: Of the draw of the target among several other classes.
         device: Where to compute.
         out: Folder for the files.
@@ -81,6 +92,8 @@ def main(
         success_grid,
         write_successes,
     )
+    from sat3d.evaluation.success_table import write_rows
+    from sat3d.evaluation.transitions import grade_transitions, transition_table
     from sat3d.methods import load_editor
     from sat3d.perception import IdentityEmbedder, Scorer, load_observer
     from sat3d.visualization import write_picture
@@ -114,14 +127,41 @@ def main(
     pool = shared.rows["val" if split == "test" else "train"]
     asked_for = any(editor.needs_reference for editor in loaded)
     shown = source.stream.codes("train", pool[:references], where) if asked_for else None
-    protocol = SuccessProtocol(net, held_out, labeller, grader, cameras, embedder, strengths, wanted, references=shown)
+    pose = None if transitions is None else _pose(source.stream, judge, where)
+    protocol = SuccessProtocol(
+        net, held_out, labeller, grader, cameras, embedder, strengths, wanted, references=shown, pose=pose
+    )
     targets = attributes or shared_attributes([c.editor for c in contestants], labeller, grader)
     tasks = opposite_tasks(labeller, protocol.log_odds, targets, seed)
     graded = grade_all(protocol, contestants, tasks)
     print(write_successes(graded, folder, {c.name: c.facts(held_out) for c in reversed(contestants)}))
     if examples:
         write_picture(folder / "edits.png", success_grid(protocol, contestants, tasks, graded, examples))
-    print(f"{folder}: successes.csv, successes.json, table.md" + (", edits.png" if examples else ""))
+    if transitions is not None:
+        changes = grade_transitions(protocol, contestants, transitions)
+        write_rows(changes, folder / "transitions.csv")
+        told = transition_table(changes, kept)
+        (folder / "transitions.md").write_text(told)
+        print(told)
+    written = ["successes.csv", "successes.json", "table.md", *(["edits.png"] if examples else [])]
+    print(f"{folder}: {', '.join([*written, *(['transitions.csv', 'transitions.md'] if transitions else [])])}")
+
+
+def _pose(data: StyleCodeDataModule, judge: str, where: torch.device) -> PoseReader | None:
+    """Learn to read poses off the pictures of a 3-D generator, from all around; `None` for a 2-D one."""
+    from sat3d.data import StyleCodeDataModule
+    from sat3d.evaluation.pose import PoseReader
+    from sat3d.perception import load_perceptual
+
+    net = data.generator.to(where)
+    if net.cameras is None:
+        return None
+    every = StyleCodeDataModule(
+        data.generator_name, batch="codes", seed=data.seed, truncation=data.truncation, yaw=None, pitch=None
+    )
+    reader = PoseReader(load_perceptual(judge).to(where), net, every.codes("val", range(POSES), where))
+    print(f"poses are read off pictures to within {reader.error:.1f} degrees (median, held-out codes)")
+    return reader
 
 
 def _shared(data: list[LabelledLatentDataModule | None], names: list[str]) -> LabelledLatentDataModule:

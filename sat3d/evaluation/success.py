@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sat3d.evaluation.pose import PoseReader
 from sat3d.evaluation.tasks import Task, drawn_references, log_odds_towards
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
@@ -24,6 +25,8 @@ from sat3d.perception import Scorer
 from sat3d.perception.identity import IdentityEmbedder
 
 MEASURES = ("psnr", "ssim", "rmse", "mse", "identity", "others")
+KEPT = "kept/"
+"""What the columns of `classes_kept` start with."""
 GRID = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 Probability = Callable[[Int[Tensor, " n"], Float[Tensor, " n"]], Float[Tensor, " n"]]
@@ -86,6 +89,7 @@ class SuccessProtocol:
         references: codes, others than those that are edited, from which editors that transfer attributes take their
             targets: for each edit one in which the labeller sees the target with the wanted probability, drawn once;
             the one that shows most of it, where none does.
+        pose: tells by how many degrees edits turn what is seen; left out if not given.
 
     Attributes:
         log_odds: what the labeller reads from the unedited codes, (B, P).
@@ -106,10 +110,12 @@ class SuccessProtocol:
         halvings: int = 4,
         chunk: int = 25,
         references: CodeBatch | None = None,
+        pose: PoseReader | None = None,
     ) -> None:
         self.generator, self.codes, self.labeller, self.judge = generator, codes, labeller, judge
         self.references = references
         self._drawn: dict[str, Tensor] = {}
+        self.pose = pose
         self.identity, self.grid, self.wanted, self.halvings = identity, tuple(grid), wanted, halvings
         self.chunk = chunk
         everything = torch.arange(len(codes))
@@ -135,7 +141,8 @@ class SuccessProtocol:
             for each row: `code`, its number in the stream; `strength`; `reached`, whether the labeller saw the wanted
             probability; `success`, whether the judge sees the target in the mean over its cameras; and means over
             these cameras of PSNR, SSIM, RMSE and MSE to the unedited pictures, of 1 − cosine of identities, and of the
-            change of the judge's other columns, in their σ (`MEASURES`).
+            change of the judge's other columns, in their σ (`MEASURES`); of each other categorical attribute, the share
+            of cameras in which the judge sees the class that it saw (`kept/...`); and degrees (`turned`).
         """
         tail = tail_of(self.labeller, task.column)
 
@@ -215,6 +222,9 @@ class SuccessProtocol:
                 moved = ((new - self.read[v][some]).abs() / self.std)[:, columns].mean(1)
                 told = picture_errors(after, before)._asdict()
                 told |= {"success": (tail.sign * new[:, tail.column]).sigmoid(), "others": moved}
+                told |= classes_kept(self.judge, self.read[v][some], new, tail.column)
+                if self.pose is not None:
+                    told["turned"] = self.pose.turned(before, after)
                 if self.identity is not None:
                     told["identity"] = 1 - self.identity.similarity(before, after)
                 for name, value in told.items():
@@ -223,3 +233,23 @@ class SuccessProtocol:
                 seen.setdefault(name, []).append(torch.cat(values))
         means: dict[str, Tensor] = {name: torch.stack(values).mean(0) for name, values in seen.items()}
         return means | {"success": (means["success"] > 0.5).float()}
+
+
+def classes_kept(
+    judge: Scorer, before: Float[Tensor, "b p"], after: Float[Tensor, "b p"], target: int
+) -> dict[str, Float[Tensor, " b"]]:
+    """Tell of every categorical attribute but the target's whether the judge sees the class that it saw.
+
+    Args:
+        judge: whose log-odds they are.
+        before: of the unedited pictures.
+        after: of the edited ones.
+        target: the target's column.
+    """
+    found = {}
+    for name in judge.attributes:
+        for group in judge.slices[name]:
+            if group.stop - group.start > 1 and not group.start <= target < group.stop:
+                same = before[:, group].argmax(1) == after[:, group].argmax(1)
+                found[f"{KEPT}{name}"] = torch.as_tensor(same).float()
+    return found

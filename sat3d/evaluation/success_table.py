@@ -121,14 +121,20 @@ def cell(value: Interval, digits: int) -> str:
     return f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 
+def write_rows(rows: Sequence[Row], file: Path) -> None:
+    """Write a CSV with a row for each edit."""
+    with replacing(file) as path, path.open("w", newline="") as out:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(out, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: v if isinstance(v, str) else f"{v:.6g}" for k, v in row.items()} for row in rows)
+
+
 def write_successes(rows: Sequence[Row], folder: Path, facts: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Write `successes.csv`, `successes.json` and `table.md`; return the last one's text."""
     found = summarise(rows)
     text = markdown(found, facts)
-    with replacing(folder / "successes.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: v if isinstance(v, str) else f"{v:.6g}" for k, v in row.items()} for row in rows)
+    write_rows(rows, folder / "successes.csv")
     content = {name: asdict(s) | {"facts": dict((facts or {}).get(name, {}))} for name, s in found.items()}
     with replacing(folder / "successes.json") as path:
         path.write_text(json.dumps(content, indent=1) + "\n")

@@ -76,6 +76,19 @@ def test_grades_methods_on_the_same_edits(toys, runs, monkeypatch, capsys):
     assert (runs / "out/edits.png").stat().st_size > 500
 
 
+def test_tells_every_change_of_class(toys, runs, monkeypatch, capsys):
+    words = ["--count=3", "--examples=0", "--transitions=hat", "--kept=[]", "--out=changes"]
+    success(toys, runs, monkeypatch, *words, asked="[runs/styleae-code/0]")
+    told = capsys.readouterr().out
+    assert "poses are read off pictures to within" in told and "| change | edits | success | reached | psnr |" in told
+    with (runs / "changes/transitions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    classes = {row["target"] for row in rows} | {row["source"] for row in rows}
+    assert all(row["source"] != row["target"] for row in rows) and len(rows) == 3 * (len(classes) - 1)
+    assert all(0 <= float(row["turned"]) <= 180 for row in rows)
+    assert (runs / "changes/transitions.md").read_text().strip() in told
+
+
 def test_reads_editors_within_a_run(toys, runs, monkeypatch):
     success(
         toys,

@@ -1,6 +1,7 @@
 // What all parts of the page are made of: elements, numbers, names.
 
-const { results: R, files } = JSON.parse(document.getElementById("data").textContent);
+/** An id of this comparison's own: another one of the page has the same parts. */
+const own = (name) => (id ? `${id}/${name}` : name);
 const KINDS = { reference: "take the target from a reference picture", value: "take a value of the attribute" };
 const rank = ({ kind }) => (kind in KINDS ? Object.keys(KINDS).indexOf(kind) : Infinity);
 const measures = R.measures ?? [];
@@ -46,14 +47,14 @@ function methodName(name) {
 
 let fields = 0;
 function select(label, options, onchange) {
-  const id = `field-${++fields}`;
-  const box = el("select", { id, onchange: () => onchange(box.value) });
+  const field = own(`field-${++fields}`);
+  const box = el("select", { id: field, onchange: () => onchange(box.value) });
   const fill = (entries, chosen) => {
     box.replaceChildren(...entries.map(([value, text]) => el("option", { value }, text)));
     if (entries.some(([value]) => value === chosen)) box.value = chosen;
   };
   fill(options);
-  return { field: el("div", { class: "field" }, el("label", { for: id }, label), box), box, fill };
+  return { field: el("div", { class: "field" }, el("label", { for: field }, label), box), box, fill };
 }
 
 const text = (words) => el("p", {}, words);

@@ -1,4 +1,4 @@
-// The page: its parts in their order, and how it was made.
+// A comparison: its parts in their order, and how it was made.
 
 function made() {
   const nested = (value) => value !== null && typeof value === "object";
@@ -20,7 +20,7 @@ function made() {
         el("pre", { tabindex: "0", "aria-label": "command" }, R.command)]
       : null,
     R.warnings?.length
-      ? [el("h3", { id: "warnings" }, "Warnings"), el("ul", {}, R.warnings.map((words) => el("li", {}, words)))]
+      ? [el("h3", { id: own("warnings") }, "Warnings"), el("ul", {}, R.warnings.map((words) => el("li", {}, words)))]
       : null,
     measures.length
       ? [el("h3", {}, "What is measured"), el("dl", { class: "measures" }, measures.map(definition))]
@@ -43,7 +43,7 @@ function lead() {
   const what = `${plural(methods.length, "method")} ${verb} ${things}`;
   const whose = (R.generator ? ` of ${R.generator}` : "") + (seeds.length ? `, with ${list}` : "");
   const where = (R.device ? ` on ${R.device}` : "") + (date ? `${R.device ? "," : " on"} ${date}` : "");
-  const link = () => el("a", { href: "#warnings" }, plural(R.warnings.length, "warning"));
+  const link = () => el("a", { href: `#${own("warnings")}` }, plural(R.warnings.length, "warning"));
   const warned = R.warnings?.length ? [" ", link(), "."] : [];
   return [`${what}${whose}.${where ? ` Measured${where}.` : ""}`, ...warned];
 }
@@ -59,11 +59,12 @@ const sections = [
   ["truth", "Against the truth", truth],
   ["made", "How this was made", made],
 ];
-document.getElementById("lead").append(...lead());
-for (const [id, title, build] of sections) {
+place.querySelector(".lead").append(...lead());
+for (const [name, title, build] of sections) {
   const content = [build()].flat(Infinity).filter(Boolean);
   if (!content.length) continue;
-  const heading = el("h2", { id: `${id}-title` }, title);
-  document.getElementById("main").append(el("section", { id, "aria-labelledby": heading.id }, heading, content));
-  document.getElementById("contents").append(el("a", { href: `#${id}` }, title));
+  const heading = el("h2", { id: own(`${name}-title`) }, title);
+  const section = el("section", { id: own(name), "aria-labelledby": heading.id }, heading, content);
+  (place.querySelector("main") ?? place).append(section);
+  place.querySelector(".contents").append(el("a", { href: `#${section.id}` }, title));
 }

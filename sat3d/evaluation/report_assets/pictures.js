@@ -10,9 +10,9 @@ function edits() {
   const say = (i) => (strengths[i] === 0 ? "0: the source" : `${strengths[i]} × the matched strength`);
 
   const most = strengths.length - 1;
-  const slider = el("input", { type: "range", id: "strength", min: 0, max: most, step: 1, value: start });
+  const slider = el("input", { type: "range", id: own("strength"), min: 0, max: most, step: 1, value: start });
   slider.addEventListener("input", () => move());
-  const output = el("output", { for: "strength" });
+  const output = el("output", { for: slider.id });
   const code = select("Code", shown.map((e, i) => [String(i), `code ${e.code}`]), () => { fillAttributes(); show(); });
   const attribute = select("Attribute", [], () => show());
 
@@ -49,7 +49,7 @@ function edits() {
   const scale = el("div", { class: "scale", "aria-hidden": "true" },
     strengths.map((s, i) => el("span", { vars: { left: place(i) } }, String(s))));
   const strength = el("div", { class: "strength" },
-    el("span", {}, el("label", { for: "strength" }, "Strength"), output), slider, scale);
+    el("span", {}, el("label", { for: slider.id }, "Strength"), output), slider, scale);
   const viewer = viewerOf(frame, controls(code.field, attribute.field, strength),
     el("div", { class: "shelves two" }, given, edited));
   viewer.style.setProperty("--n", strengths.length);
@@ -112,7 +112,7 @@ function clips() {
   const chooser = select("Edit", names.map((n) => [n, n]), show);
   show(names[0]);
   return [
-    text("The edited heads, seen from all around. They stand still until they are asked to turn."),
+    text("The edits, seen from all around. They stand still until they are asked to turn."),
     controls(chooser.field, together), viewerOf(R.pictures.frame ?? 64, shelf),
   ];
 }

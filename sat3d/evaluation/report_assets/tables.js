@@ -3,10 +3,12 @@
 const reasons = [...new Set(methods.flatMap((m) => Object.values(m.marks ?? {})))];
 const sign = (reason) => (reasons.length > 1 ? `†${reasons.indexOf(reason) + 1}` : "†");
 
+const noteId = (place, reason) => own(`note-${place}-${reasons.indexOf(reason) + 1}`);
+
 function mark(place, method, key) {
   const reason = methods.find((m) => m.name === method)?.marks?.[key];
   if (!reason) return null;
-  const href = `#note-${place}-${reasons.indexOf(reason) + 1}`;
+  const href = `#${noteId(place, reason)}`;
   return el("sup", {}, el("a", { href, title: reason, "aria-label": `note: ${reason}` }, sign(reason)));
 }
 
@@ -15,7 +17,7 @@ function notes(place, keys) {
     methods.some((m) => keys.some((key) => m.marks?.[key] === reason)));
   if (!used.length) return null;
   return el("ul", { class: "notes" }, used.map((reason) =>
-    el("li", { id: `note-${place}-${reasons.indexOf(reason) + 1}` }, `${sign(reason)} ${reason}`)));
+    el("li", { id: noteId(place, reason) }, `${sign(reason)} ${reason}`)));
 }
 
 function interval(cell, digits) {
