@@ -1,4 +1,4 @@
-"""One page that holds a whole comparison: tables, pictures, curves; it needs no network and no other file."""
+"""One page that holds whole comparisons: tables, pictures, curves; it needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -15,7 +15,7 @@ from sat3d.visualization import replacing
 
 FORMAT = 1
 ASSETS = Path(__file__).parent / "report_assets"
-SCRIPTS = ("elements.js", "tables.js", "plots.js", "pictures.js", "page.js")
+DRAWING = ("elements.js", "tables.js", "plots.js", "pictures.js", "page.js")
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
 
 
@@ -35,15 +35,37 @@ def write_report(folder: Path) -> Path:
         FileNotFoundError: if `results.json` or a picture that it names is missing.
         ValueError: if the results are of another format, or name a file that is no picture inside the folder.
     """
+    comparison = read_comparison(folder)
+    title = str(comparison["results"]["title"])
+    return write_page(folder, title, fill("comparison.html", title=html.escape(title)), [comparison])
+
+
+def read_comparison(folder: Path, name: str = "") -> dict[str, Any]:
+    """Return what a page is told of a comparison: its results and pictures, and what its ids begin with.
+
+    Raises:
+        FileNotFoundError: see `write_report`.
+        ValueError: see `write_report`.
+    """
     # Python writes NaN where JSON has no word for it; the page knows only numbers and null.
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"), parse_constant=lambda _: None)
     if results.get("format") != FORMAT:
         raise ValueError(f"{folder / 'results.json'}: format {results.get('format')!r}, where {FORMAT} is read")
     files = {name: _data_uri(folder, name) for name in _pictures(results.get("pictures") or {})}
-    data = json.dumps({"results": results, "files": files}, ensure_ascii=False, separators=(",", ":"))
-    style, script = _asset("page.css"), "".join(map(_asset, SCRIPTS))
-    text = Template(_asset("page.html")).substitute(
-        title=html.escape(str(results["title"])),
+    return {"id": name, "results": results, "files": files}
+
+
+def write_page(folder: Path, title: str, body: str, comparisons: Sequence[dict[str, Any]]) -> Path:
+    """Write `report.html`: a body, and comparisons that script draws into the elements of their ids."""
+    data = json.dumps(comparisons, ensure_ascii=False, separators=(",", ":"))
+    # The parts that draw a comparison stand in a function, so that each has its methods, colours and ids to itself.
+    drawing = "".join(map(_asset, DRAWING))
+    script = f"function draw({{ results: R, files, id }}, home) {{\n{drawing}}}\n\n{_asset('start.js')}"
+    style = _asset("page.css")
+    text = fill(
+        "page.html",
+        title=html.escape(title),
+        body=body,
         style=style,
         style_hash=_hash(style),
         script=script,
@@ -53,6 +75,11 @@ def write_report(folder: Path) -> Path:
     with replacing(folder / "report.html") as path:
         path.write_text(text, encoding="utf-8")
     return folder / "report.html"
+
+
+def fill(asset: str, /, **words: str) -> str:
+    """Return a part of the page with words (HTML already) in its places."""
+    return Template(_asset(asset)).substitute(words)
 
 
 def _pictures(pictures: dict[str, Any]) -> Iterator[str]:

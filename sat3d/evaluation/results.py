@@ -19,7 +19,7 @@ from sat3d.evaluation.bootstrap import Interval
 from sat3d.evaluation.matched import Outcome
 from sat3d.evaluation.measures import MEASURES, Measure
 from sat3d.evaluation.rows import Place, Row, interval_of, paired_difference, place_of
-from sat3d.evaluation.tables import markdown_table
+from sat3d.evaluation.tables import Estimate, Table, markdown_table
 from sat3d.visualization import replacing
 
 CHANGES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -223,49 +223,65 @@ def _plain(value: Any) -> Any:
 
 
 def markdown_of(results: Mapping[str, Any]) -> str:
-    """Write the two tables, and reach by attribute, in Markdown."""
-    lines: list[str] = []
+    """Write the tables of a comparison in Markdown."""
+    return written(tables_of(results), notes_of(results["methods"]))
+
+
+def written(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Write tables, and the notes that their marks refer to, in Markdown."""
+    parts = [[f"{table.title}:", "", *markdown_table(table.head, table.rows)] for table in tables]
+    return "\n\n".join("\n".join(part) for part in (*parts, notes) if part) + "\n"
+
+
+def tables_of(results: Mapping[str, Any]) -> list[Table]:
+    """Return the two tables of measures, reach by attribute, and what methods cost."""
+    tables = []
     titles = {
         "shared": "On the {edits} edits in which all methods reach what is wanted",
         "all": "On all {edits} edits, failures at their strongest",
     }
+    methods = results["methods"]
     for name, title in titles.items():
         table = results["tables"][name]
         keys = [m for m in results["measures"] if any(m["key"] in cells for cells in table["cells"].values())]
         if name == "shared":
             keys = [m for m in keys if m["key"] != "reached"]
-        body = [
-            [_named(method), *(_text(table["cells"][method["name"]].get(m["key"]), m, method["marks"]) for m in keys)]
-            for method in results["methods"]
+        rows = [
+            [named(method), *(estimate(table["cells"][method["name"]].get(m["key"]), m, method["marks"]) for m in keys)]
+            for method in methods
         ]
-        lines += [f"{title.format(**table)}:", "", *markdown_table(["method", *(_head(m) for m in keys)], body), ""]
+        tables.append(Table(title.format(**table), ["method", *map(head_of, keys)], rows))
     if reach := results["by_attribute"].get("reached"):
         names = results["attributes"]
         body = [[name, *(f"{own[a]['mean']:.2f}" for a in names)] for name, own in reach.items()]
-        lines += ["Reach by attribute:", "", *markdown_table(["method", *names], body), ""]
-    facts = list(dict.fromkeys(key for method in results["methods"] for key in method["facts"]))
-    body = [[m["name"], *(m["facts"].get(key, "–") for key in facts)] for m in results["methods"]]
-    lines += ["What they cost:", "", *markdown_table(["method", *facts], body)]
-    if notes := {note for method in results["methods"] for note in method["marks"].values()}:
-        lines += ["", *(f"† {note}." for note in sorted(notes))]
-    return "\n".join(lines) + "\n"
+        tables.append(Table("Reach by attribute", ["method", *names], body))
+    facts = list(dict.fromkeys(key for method in methods for key in method["facts"]))
+    costs = [[m["name"], *(m["facts"].get(key, "–") for key in facts)] for m in methods]
+    return [*tables, Table("What they cost", ["method", *facts], costs)]
 
 
-def _named(method: Mapping[str, Any]) -> str:
+def notes_of(methods: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what the marks of methods mean."""
+    return [f"† {note}." for note in sorted({note for method in methods for note in method["marks"].values()})]
+
+
+def named(method: Mapping[str, Any]) -> str:
+    """Return a method's name, with what sets it apart."""
     return f"{method['name']} (reference)" if method["kind"] == "reference" else str(method["name"])
 
 
-def _head(measure: Mapping[str, Any]) -> str:
+def head_of(measure: Mapping[str, Any]) -> str:
+    """Return the head of a measure's column."""
     arrow = {"lower": " ↓", "higher": " ↑", None: ""}[measure["better"]]
     return f"{measure['short']}{arrow}" + (f", {measure['unit']}" if measure["unit"] else "")
 
 
-def _text(cell: Mapping[str, Any] | None, measure: Mapping[str, Any], marks: Mapping[str, str]) -> str:
+def estimate(cell: Mapping[str, Any] | None, measure: Mapping[str, Any], marks: Mapping[str, str]) -> Estimate | str:
+    """Return a cell of `table_of` in words; a dash where nothing is known."""
     if cell is None or cell["mean"] is None:
         return "–"
     mean, low, high = (f"{cell[key]:.{measure['digits']}f}" for key in ("mean", "low", "high"))
-    told = f"**{mean}**" if cell["best"] else mean
-    return f"{told} [{low}, {high}]" + (" †" if measure["key"] in marks else "")
+    return Estimate(mean, f"[{low}, {high}]", cell["best"], " †" if measure["key"] in marks else "")
 
 
 def marks_by_measure(marks: Mapping[str, str]) -> dict[str, str]:

@@ -59,12 +59,12 @@ const sections = [
   ["truth", "Against the truth", truth],
   ["made", "How this was made", made],
 ];
-place.querySelector(".lead").append(...lead());
+home.querySelector(".lead").append(...lead());
 for (const [name, title, build] of sections) {
   const content = [build()].flat(Infinity).filter(Boolean);
   if (!content.length) continue;
   const heading = el("h2", { id: own(`${name}-title`) }, title);
   const section = el("section", { id: own(name), "aria-labelledby": heading.id }, heading, content);
-  (place.querySelector("main") ?? place).append(section);
-  place.querySelector(".contents").append(el("a", { href: `#${section.id}` }, title));
+  (home.querySelector("main") ?? home).append(section);
+  home.querySelector(".contents").append(el("a", { href: `#${section.id}` }, title));
 }

@@ -25,7 +25,7 @@ function makeTabs(bar) {
     const tab = tabs.find((one) => panelOf(one).contains(target));
     if (!tab) return;
     open(tab);
-    (target === panelOf(tab) ? bar : target).scrollIntoView({ behavior: "instant" });
+    target.scrollIntoView({ behavior: "instant" }); // it was hidden, or not there, when the browser looked
   };
 
   bar.setAttribute("role", "tablist");
