@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
 
-from sat3d.world import WORLDS, load_world, world_of
-
-
-@pytest.fixture(params=WORLDS)
-def world(request):
-    return load_world(request.param)
+from sat3d.world import load_world, world_of
 
 
 def test_the_table_is_what_the_benchmark_needs(world):

@@ -3,18 +3,17 @@ import math
 import numpy as np
 import pytest
 
-from sat3d.world import load_world
 from sat3d.world.codes import CodeMap, counted_uniform, normal_from_uniform, uniform_from_normal
 
 N = 20_000
 
 
-@pytest.fixture(scope="module")
-def code_map():
-    return CodeMap(load_world("heads").correlations)
+@pytest.fixture(scope="session")
+def code_map(world):
+    return CodeMap(world.correlations)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pairs(code_map):
     z = np.random.default_rng(0).standard_normal((N, code_map.size))
     return z, code_map.normal(z)
