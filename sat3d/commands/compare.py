@@ -56,8 +56,13 @@ class Search:
     tolerance: float = 0.1
 
 
+PASSED_ON = ("quick", "train_only", "marked", "jobs", "device")
+"""What may be said of all domains at once; the rest is said in each one's config."""
+
+
 def main(
-    methods: dict[str, Method],
+    methods: dict[str, Method] = {},  # noqa: B006 - never changed
+    domains: dict[str, str] = {},  # noqa: B006 - never changed
     generator: str = "toyfaces64",
     attributes: list[str] | None = None,
     labeller: str | None = None,
@@ -96,9 +101,12 @@ def main(
     What is missing is trained first. A code is asked for what it does not show; the labeller's reading of a reference
     is what each method must reach, and sets its strength; all else is measured there. A stopped comparison goes on
     where it was. Writes report.html (pictures, sliders, clips, curves, tables), results.json, edits.csv, table.md.
+    Of several domains each is compared as its own config says, and one report.html has a tab for each.
 
     Args:
         methods: By name, see each; those that look at references and those that are told values may be mixed.
+        domains: By name, configs of comparisons in place of methods; what goes with them is title, out, quick,
+            train_only, marked, jobs and device.
         generator: Name or file.
         attributes: What is edited; all that labeller, judge and methods share, if not given.
         labeller: Attribute predictor that chooses strengths; what is shipped for the generator, if not given.
@@ -135,8 +143,11 @@ def main(
         device: Where to compute.
         out: Folder for the results.
     """
+    if domains:
+        _compare_domains(dict(locals()))
+        return
     if not methods:
-        raise ValueError("methods: name at least one, with a config or with runs")
+        raise ValueError("methods: name at least one, with a config or with runs; or name domains")
     for name, method in methods.items():
         if (method.config is None) == (method.runs is None):
             raise ValueError(f"methods.{name}: give either config (trained when missing) or runs (that are there)")
@@ -183,6 +194,39 @@ def main(
     )  # fmt: skip
     print(table)
     print(f"{folder}: report.html, results.json, edits.csv, table.md, pictures/")
+
+
+def _compare_domains(asked: dict[str, Any]) -> None:
+    """Compare within each domain, as its config says, and write one report of all."""
+    from inspect import signature
+
+    from jsonargparse import ArgumentParser
+
+    from sat3d.evaluation.domains import addresses, write_domains
+
+    given = {name: asked[name] for name, p in signature(main).parameters.items() if asked[name] != p.default}
+    if unknown := given.keys() - {"domains", "title", "out", *PASSED_ON}:
+        raise ValueError(f"{', '.join(sorted(unknown))}: cannot be said of all domains; say it in their configs")
+    parser = ArgumentParser()
+    parser.add_function_arguments(main)
+    folder = writable(asked["out"])
+    plans = {}
+    for address, (name, config) in zip(addresses(asked["domains"]), asked["domains"].items(), strict=True):
+        plan = parser.instantiate_classes(parser.parse_path(find_config(config))).as_dict()  # all, before any is begun
+        if plan["domains"]:
+            raise ValueError(f"domains.{name}: {config} has domains itself; name them here")
+        plans[name] = plan | {key: given[key] for key in PASSED_ON if key in given}
+        if asked["quick"]:  # what is there at full length stays
+            plans[name]["out"] = str(folder / address)
+    if len({folder.resolve(), *(Path(plan["out"]).resolve() for plan in plans.values())}) <= len(plans):
+        raise ValueError("out: each domain, and the report of all, needs a folder of its own")
+    for name, plan in plans.items():
+        print(f"{name}:")
+        main(**plan)
+    if not asked["train_only"]:
+        print(write_domains({name: Path(plan["out"]) for name, plan in plans.items()}, folder, asked["title"]))
+        size = (folder / "report.html").stat().st_size / 1e6
+        print(f"{folder}: report.html ({size:.1f} MB, {', '.join(plans)}), table.md")
 
 
 def _ranges(generator: str, yaw: Any, pitch: Any) -> dict[str, tuple[float, float] | None]:

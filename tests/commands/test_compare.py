@@ -182,6 +182,69 @@ def test_a_judge_that_taught_is_refused_or_marked(toys, place, results):
     assert {"success", "ad_mean", "change"} <= set(told["methods"][1]["marks"])
 
 
+@pytest.fixture(scope="module")
+def domains(place, results):
+    """Two configs beside the plan: its comparison, which is there, and a smaller one; and a config that names both."""
+    plan = yaml.safe_load((place / "plan.yaml").read_text()) | {"jobs": 1}
+    few = {"methods": {"Masks": plan["methods"]["Masks"]}, "attributes": ["smile"], "codes": 3, "seeds": [1]}
+    few |= {"clips": [], "examples": 1, "order": 0}
+    for name, config in {
+        "heads": {**plan, "out": "out"},
+        "cars": {**plan, **few, "out": "cars-out"},
+        "worlds": {"domains": {"Heads": "heads.yaml", "Toy cars": "cars.yaml"}, "out": "worlds", "title": "Two worlds"},
+    }.items():
+        (place / f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return place
+
+
+def test_domains_keep_their_folders_and_share_a_page(domains, monkeypatch, capsys):
+    done = []
+    compared = comparison.MatchedProtocol.compare
+    monkeypatch.setattr(comparison.MatchedProtocol, "compare", lambda *a: done.append(a[1:]) or compared(*a))
+    main(["compare", "--config=worlds.yaml"])
+    assert len(done) == 1  # heads had been compared
+    assert {p.name for p in (domains / "worlds").iterdir()} == {"report.html", "table.md"}
+    page = (domains / "worlds/report.html").read_text()
+    assert page.count("<title>Two worlds</title>") == 1 and 'href="#toy-cars">Toy cars</a>' in page
+    told = [json.loads((domains / f"{out}/results.json").read_text()) for out in ("out", "cars-out")]
+    reach = [one["tables"]["all"]["cells"]["Masks"]["reached"]["mean"] for one in told]
+    table = (domains / "worlds/table.md").read_text()
+    assert table in capsys.readouterr().out
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:3] for line in table.splitlines() if "|" in line}
+    assert [float(re.search(r"[\d.]+", cell)[0]) for cell in cells["Masks (reference)"]] == pytest.approx(
+        reach, abs=0.01
+    )
+    assert cells["Plu <GeN>"][1] == "–"
+    main(["compare", "--config=worlds.yaml", "--train_only=true"])
+    assert re.findall(r": (\d) editors; trained now: (\d)", capsys.readouterr().out) == [("4", "0"), ("1", "0")]
+    assert len(done) == 1
+
+
+def test_a_quick_look_at_domains_leaves_their_own_folders_alone(domains):
+    before = {out: (domains / f"{out}/results.json").read_bytes() for out in ("out", "cars-out")}
+    main(["compare", "--config=worlds.yaml", "--quick=true", "--out=short"])
+    assert {out: (domains / f"{out}/results.json").read_bytes() for out in before} == before
+    assert {p.name for p in (domains / "short").iterdir()} == {"heads", "toy-cars", "report.html", "table.md"}
+    assert json.loads((domains / "short/heads/results.json").read_text())["seeds"] == [1]
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--codes=3", "--seed=1"], "codes, seed: cannot be said of all domains"),
+        (["--methods.Masks.runs=[masks/1]"], "methods: cannot be said of all domains"),
+        (["--out=cars-out"], "needs a folder of its own"),
+        (['--domains={"a": "heads.yaml", "b": "heads.yaml"}'], "needs a folder of its own"),
+        (['--domains={"a b": "heads.yaml", "a-b": "cars.yaml"}'], "both #a-b"),
+        (['--domains={"a": "worlds.yaml"}'], "worlds.yaml has domains itself"),
+        (['--domains={"a": "nowhere.yaml"}'], "no file nowhere.yaml"),
+    ],
+)
+def test_says_what_does_not_fit_domains(domains, words, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        main(["compare", "--config=worlds.yaml", *words])
+
+
 OWN = """
 from sat3d.methods.base import Editor
 
