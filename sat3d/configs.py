@@ -66,7 +66,7 @@ def read_config(config: Path) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for path in with_bases(config):
-        merged = _joined(merged, yaml.safe_load(path.read_text()))
+        merged = _joined(merged, yaml.safe_load(path.read_text()) or {})
     return {key: value for key, value in merged.items() if key != "base"}
 
 

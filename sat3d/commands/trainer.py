@@ -164,6 +164,7 @@ class SatCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the Trainer, which is also what saves the config."""
         self.config = self.recorded
+        self.settings.base = None  # what it brought is among the settings
         self.settings.run.dir = self.settings.trainer.default_root_dir = None
         return super().instantiate_trainer(**kwargs)
 
