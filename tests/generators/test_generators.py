@@ -11,7 +11,6 @@ from sat3d.generators.eg3d import EG3D, EG3DOptions
 from sat3d.generators.layers import SynthesisBlock
 from sat3d.generators.sampling import TOY_CAMERAS, CameraDistribution
 from sat3d.generators.stylegan2 import StyleGAN2Options, SynthesisOptions
-from sat3d.ops.camera import Camera
 
 
 @pytest.fixture(scope="module")
@@ -91,25 +90,6 @@ def test_one_code_and_many_cameras_give_what_each_camera_gives_alone(head: EG3D)
         alone = head.synthesize(s, cameras[i])
         torch.testing.assert_close(together.image[i : i + 1], alone.image, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(together.opacity[i : i + 1], alone.opacity, rtol=1e-4, atol=1e-5)
-
-
-def angles(camera: Camera) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read yaw and height above the equator off where cameras stand."""
-    x, y, z = camera.cam2world[:, :3, 3].unbind(-1)
-    return torch.atan2(x, z), torch.atan2(y, torch.hypot(x, z))
-
-
-def test_camera_paths_close_and_keep_to_their_amplitudes() -> None:
-    cameras = CameraDistribution(yaw=(-0.4, 0.6), pitch=(-0.2, 0.2))
-    yaw, height = angles(cameras.orbit(8))
-    torch.testing.assert_close(yaw, 0.5 * (torch.arange(8) * math.pi / 4).sin(), rtol=0, atol=1e-4)
-    assert height[0] < -0.1 and height[4] > 0.1 and abs(float(height[2])) < 1e-3
-    yaw, height = angles(cameras.orbit(8, yaw=0, pitch=0.1, around=(0.3, -0.5)))
-    torch.testing.assert_close(yaw, torch.full((8,), 0.3), rtol=0, atol=1e-4)
-    assert bool((height > 0.2).all()) and height.argmin() == 0
-    yaw, height = angles(cameras.turn(8, around=(0.1, -0.5)))
-    assert (((yaw - 0.1) / (math.pi / 4)).round() % 8).tolist() == list(range(8))
-    assert float(height.std()) < 1e-5
 
 
 def test_a_3d_generator_always_has_cameras(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from sat3d.ops import raymarch, resample, winograd
-from sat3d.ops.camera import Camera
 from sat3d.ops.modulation import leaky_relu, modulated_conv2d, styled_conv2d
 from sat3d.ops.resample import conv2d_up, conv2d_up_adjoint, setup_filter, upsample2d
 from sat3d.ops.scratch import scratch
@@ -179,27 +178,6 @@ def test_the_mean_of_planes_equals_reading_them_one_by_one() -> None:
         strict=True,
     ):
         torch.testing.assert_close(a, b)
-
-
-def test_a_pixel_on_the_optical_axis_looks_at_the_pivot() -> None:
-    pivot = torch.tensor([0.1, -0.05, 0.2])
-    camera = Camera.look_at(torch.tensor([0.4, -2.0]), torch.tensor([0.2, -0.3]), pivot=pivot, radius=2.7)
-    origins, directions = camera.rays(3)
-    torch.testing.assert_close(origins.norm(dim=-1), torch.full((2, 9), 2.7))
-    towards = F.normalize(pivot - origins[:, 4], dim=-1)
-    torch.testing.assert_close(directions[:, 4], towards)
-    again = Camera.from_label(camera.label())
-    assert torch.equal(again.cam2world, camera.cam2world)
-    # yaw > 0 stands at +x; pitch > 0 below; the top row of the picture looks higher than the bottom row
-    assert origins[0, 0, 0] > 0 and origins[0, 0, 1] < 0
-    assert (directions[:, 1, 1] > directions[:, 7, 1]).all()
-
-
-def test_a_camera_of_a_wrong_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match="cam2world"):
-        Camera(torch.eye(4), torch.eye(3).expand(1, 3, 3))
-    with pytest.raises(ValueError, match="25"):
-        Camera.from_label(torch.zeros(2, 16))
 
 
 def test_upsampling_convolutions_in_bands_equal_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
