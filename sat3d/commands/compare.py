@@ -200,21 +200,24 @@ def _compare_domains(asked: dict[str, Any]) -> None:
     """Compare within each domain, as its config says, and write one report of all."""
     from inspect import signature
 
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
 
     from sat3d.evaluation.domains import addresses, write_domains
 
     given = {name: asked[name] for name, p in signature(main).parameters.items() if asked[name] != p.default}
     if unknown := given.keys() - {"domains", "title", "out", *PASSED_ON}:
         raise ValueError(f"{', '.join(sorted(unknown))}: cannot be said of all domains; say it in their configs")
-    parser = ArgumentParser()
+    parser = ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(main)
     folder = writable(asked["out"])
     plans = {}
     for address, (name, config) in zip(addresses(asked["domains"]), asked["domains"].items(), strict=True):
-        plan = parser.instantiate_classes(parser.parse_path(find_config(config))).as_dict()  # all, before any is begun
-        if plan["domains"]:
-            raise ValueError(f"domains.{name}: {config} has domains itself; name them here")
+        try:  # all, before any is begun
+            plan = parser.instantiate_classes(parser.parse_path(find_config(config))).as_dict()
+        except ArgumentError as error:
+            raise ValueError(f"domains.{name}: {config}: {error}") from error
+        if plan["domains"] or not plan["methods"]:
+            raise ValueError(f"domains.{name}: {config} must name methods, and no domains")
         plans[name] = plan | {key: given[key] for key in PASSED_ON if key in given}
         if asked["quick"]:  # what is there at full length stays
             plans[name]["out"] = str(folder / address)

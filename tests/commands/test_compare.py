@@ -236,11 +236,16 @@ def test_a_quick_look_at_domains_leaves_their_own_folders_alone(domains):
         (["--out=cars-out"], "needs a folder of its own"),
         (['--domains={"a": "heads.yaml", "b": "heads.yaml"}'], "needs a folder of its own"),
         (['--domains={"a b": "heads.yaml", "a-b": "cars.yaml"}'], "both #a-b"),
-        (['--domains={"a": "worlds.yaml"}'], "worlds.yaml has domains itself"),
+        (['--domains={"a": "worlds.yaml"}'], "worlds.yaml must name methods"),
         (['--domains={"a": "nowhere.yaml"}'], "no file nowhere.yaml"),
+        (
+            ['--domains={"a": "heads.yaml", "b": "wrong.yaml"}'],
+            r"(?s)domains.b: wrong.yaml: .*'generatr' is not accepted",
+        ),
     ],
 )
 def test_says_what_does_not_fit_domains(domains, words, message):
+    (domains / "wrong.yaml").write_text("generatr: toyfaces64")
     with pytest.raises((ValueError, OSError), match=message):
         main(["compare", "--config=worlds.yaml", *words])
 
