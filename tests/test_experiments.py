@@ -13,7 +13,8 @@ from sat3d.sweeps.space import space_of
 PARTS = ("experiments/trainer/", "experiments/logger/", "experiments/compare/", "experiments/sweeps/")
 COMPLETE = [name for name in known_configs() if not name.startswith(PARTS)]
 SWEPT = [name for name in known_configs() if name.startswith("experiments/sweeps/")]
-COMPARED = [name for name in known_configs() if name.startswith("experiments/compare/")]
+OF_DOMAINS = "experiments/compare/worlds.yaml"
+COMPARED = [name for name in known_configs() if name.startswith("experiments/compare/") and name != OF_DOMAINS]
 
 
 @pytest.mark.parametrize("name", COMPLETE)
@@ -58,6 +59,14 @@ def test_comparisons_are_read_by_their_verb(name, tmp_path, monkeypatch, capsys)
         main(["compare", "--config", str(find_config(name)), "--print_config"])
     assert exit_.value.code == 0
     assert yaml.safe_load(capsys.readouterr().out)["methods"]
+
+
+def test_the_comparison_of_domains_names_all_comparisons(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main(["compare", "--config", str(find_config(OF_DOMAINS)), "--print_config"])
+    assert exit_.value.code == 0
+    assert {*yaml.safe_load(capsys.readouterr().out)["domains"].values()} == {*COMPARED}
 
 
 @pytest.mark.parametrize("name", SWEPT)
