@@ -50,9 +50,9 @@ CASES: dict[str, tuple[str, int, list[str]]] = {
     "InterFaceGAN": ("toyfaces/interfacegan", 20, LABELLED),
     "GANSpace": ("toyfaces/ganspace", 40, []),
     "SeFa": ("toyfaces/sefa", 4, []),
-    "toyfaces64 (pretraining)": ("pretraining/toyfaces64", 10, [*PICTURES, "--model.init_args.mapping_steps=1"]),
-    "CLIP (pretraining)": ("pretraining/toyfaces-clip", 10, DRAWN),
-    "labeller (pretraining)": ("pretraining/toyfaces-labeller", 12, DRAWN),
+    "toyfaces64 (pretraining)": ("pretraining/generator", 10, [*PICTURES, "--model.init_args.mapping_steps=1"]),
+    "CLIP (pretraining)": ("pretraining/clip", 10, DRAWN),
+    "labeller (pretraining)": ("pretraining/labeller", 12, DRAWN),
 }
 TWO = ["--config", "experiments/trainer/ddp.yaml", "--trainer.accelerator=cpu", "--trainer.devices=2"]
 STREAMING = ("train_dataloader_next", "batch_to_device")

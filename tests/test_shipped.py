@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from sat3d.shipped import manifest, register, shipped_path
+from sat3d.shipped import companion, manifest, register, shipped_path
+from sat3d.world import WORLDS, load_world
 
 
 @pytest.fixture
@@ -86,6 +87,32 @@ def test_a_damaged_manifest_says_so(folder):
     (folder / "manifest.json").write_text('{"toy": ')
     with pytest.raises(ValueError, match=r"manifest.json is damaged"):
         manifest(folder)
+
+
+def test_a_generator_of_ours_finds_the_networks_that_go_with_it(folder):
+    source = folder / "toy.safetensors"
+    for name in ("toycars64", "toycars-judge", "toycars-64", "others-judge"):
+        record(source, folder, name)
+    assert companion("toycars64", "judge", folder) == "toycars-judge"
+    assert companion("toycars64", "labeller", folder) is None
+    for other in (
+        "others",
+        "toycars",
+        "toycars128",
+        "toycars-judge",
+        "stylegan2-ada-ffhq",
+        "runs/toycars64.safetensors",
+    ):
+        assert companion(other, "judge", folder) is None, other
+
+
+def test_shipped_companions_are_those_of_the_world():
+    for world in map(load_world, WORLDS):
+        name = world.domain.generator
+        for role in ("labeller", "judge", "parser", "identity", "clip"):
+            shipped = {f"{name}64", f"{name}-{role}"} <= manifest().keys()
+            assert companion(f"{name}64", role) == (f"{name}-{role}" if shipped else None)
+    assert companion("toyfaces64", "judge") == "toyfaces-judge"
 
 
 def test_everything_shipped_matches_its_record():

@@ -3,10 +3,10 @@ from itertools import chain
 import pytest
 import torch
 
-from sat3d.data.observed import MixedPictures, PairedPictures, PartnerPictures
+from sat3d.data.observed import IdentityDataModule, MixedPictures, ObserverDataModule, PairedPictures, PartnerPictures
 from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.world import WorldPictures
-from sat3d.world import load_world
+from sat3d.world import WORLDS, load_world
 
 
 class Numbers:
@@ -91,3 +91,13 @@ def test_partners_are_the_same_persons_in_another_guise(tmp_path):
     torch.testing.assert_close(world.coordinates(batch.z).float(), batch.u, atol=1e-3, rtol=0)
     yaw = batch.camera_label.chunk(2)
     assert not torch.allclose(*yaw)
+
+
+@pytest.mark.parametrize("module", [ObserverDataModule, IdentityDataModule])
+def test_the_generator_is_the_worlds_own_unless_another_or_none_is_named(module, tmp_path):
+    drawn_by = {world: module(root=str(tmp_path), world=world).generator for world in WORLDS}
+    assert drawn_by == {"heads": "toyfaces64", "animals": "toyanimals64", "cars": "toycars64"}
+    assert module(root=str(tmp_path), world="cars", generator="mine.safetensors").generator == "mine.safetensors"
+    alone = module(root=str(tmp_path), world="cars", generator=None, val_count=3, test_count=3)
+    assert alone.generator is None and len(alone.val_dataloader()) == len(alone.test_dataloader()) == 1
+    assert {pictures.world.name for pictures in (alone.train, alone.val, alone.test)} == {"cars"}

@@ -1,6 +1,3 @@
-import json
-from importlib import resources
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -30,11 +27,6 @@ def clip_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def clip(clip_file) -> ClipModel:
     return load_clip("toyfaces-clip", pretrained=str(clip_file))
-
-
-@pytest.fixture(scope="session")
-def clip_config():
-    return json.loads((resources.files("sat3d.perception") / "clip_configs" / "toyfaces-clip.json").read_text())
 
 
 @pytest.fixture

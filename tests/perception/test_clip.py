@@ -1,9 +1,14 @@
+import json
+from importlib import resources
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from sat3d.perception import load_clip
+from sat3d.perception.clip import OWN_MODELS, WORDS, with_all_words, with_known_words
+from sat3d.perception.storage import save_weights
 
 
 def test_same_as_open_clip_itself_with_its_own_preprocessing(clip, clip_file):
@@ -91,7 +96,39 @@ def test_errors(clip_file, tmp_path):
         load_clip("toyfaces-clip", pretrained=str(cut))
 
 
-def test_our_configuration_is_small(clip_config):
-    assert clip_config["text_cfg"]["width"] <= 64
-    assert clip_config["text_cfg"]["vocab_size"] == 49408
-    assert clip_config["vision_cfg"]["image_size"] == 64
+@pytest.mark.parametrize("name", OWN_MODELS)
+def test_our_configurations_are_small(name):
+    config = json.loads((resources.files("sat3d.perception") / "clip_configs" / f"{name}.json").read_text())
+    assert config["text_cfg"]["width"] <= 64
+    assert config["text_cfg"]["vocab_size"] == 49408
+    assert config["vision_cfg"]["image_size"] == 64
+
+
+@pytest.fixture
+def known(clip):
+    known = torch.zeros(49408, dtype=torch.bool)
+    known[clip.tokenize(["a head with a red hat", "long hair"])] = True
+    return known
+
+
+def test_words_that_were_taught_are_kept_and_the_others_say_nothing(clip, known):
+    state = {name: tensor.clone() for name, tensor in clip.model.state_dict().items()}
+    small = with_known_words(state, known)
+    assert len(small[WORDS]) == known.sum() < 15
+    whole = with_all_words(small, clip.model)
+    assert whole.keys() == state.keys()
+    assert torch.equal(whole[WORDS][known], state[WORDS][known]) and not whole[WORDS][~known].any()
+    assert all(torch.equal(whole[name], state[name]) for name in state if name != WORDS)
+    unchanged = with_all_words(state, clip.model)
+    assert all(torch.equal(unchanged[name], state[name]) for name in state)
+
+
+def test_a_model_stored_with_its_own_words_reads_them_as_before(clip, known, tmp_path):
+    file = save_weights(with_known_words(clip.model.state_dict(), known), {"kind": "clip"}, tmp_path / "c.safetensors")
+    assert file.stat().st_size < 3e6
+    stored = load_clip("toyfaces-clip", pretrained=str(file))
+    taught = ["a red hat", "a head with long hair"]
+    torch.testing.assert_close(stored.encode_text(taught), clip.encode_text(taught), rtol=0, atol=1e-5)
+    strange = stored.encode_text(["a zebra", "a piano", "a hat"])
+    torch.testing.assert_close(strange[0], strange[1], rtol=0, atol=1e-6)
+    assert (strange[0] - strange[2]).abs().max() > 0.01

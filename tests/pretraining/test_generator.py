@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from sat3d.cli import main
-from sat3d.generators import Rendering, load_generator
+from sat3d.generators import Rendering, build_generator, load_generator, save_generator, tiny_generator
 from sat3d.generators.renderer import Marched
+from sat3d.pretraining.generator import continued
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.picture_loss import depth_spread, gradient_difference
 from sat3d.world import load_world
@@ -89,6 +90,40 @@ def test_the_probe_reads_linear_codes_and_not_scrambled_ones() -> None:
     assert measured["probe_w"] > 0.99
     assert abs(measured["probe_s"]) < 0.2
     assert 0.3 < measured["probe_z"] <= 0.6
+
+
+@pytest.mark.parametrize("name", ["animals", "cars"])
+def test_a_generator_of_another_world_gives_all_weights_but_those_that_read_its_codes(
+    tmp_path: Path, name: str
+) -> None:
+    heads, world = load_world("heads"), load_world(name)
+    other = build_generator({**tiny_generator(0).config, "z_dim": heads.z_dim})
+    other.cameras = heads.domain.cameras
+    save_generator(other, tmp_path / "heads.safetensors")
+    made = continued(str(tmp_path / "heads.safetensors"), world)
+    before, after = other.state_dict(), made.state_dict()
+    anew = {key for key, value in after.items() if before[key].shape != value.shape}
+    assert anew == {"backbone.mapping.fc0.weight"}
+    assert all(torch.equal(after[key], before[key]) for key in after.keys() - anew)
+    assert (made.z_dim, made.cameras) == (world.z_dim, world.domain.cameras)
+    assert (made.config["rendering"]["ray_start"], made.config["rendering"]["ray_end"]) == world.domain.depths
+    assert made.training and all(p.requires_grad for p in made.parameters())
+    depth = made.synthesize(made.styles(made.map(world.sample(0, range(2))[0])), world.domain.cameras.frontal()).depth
+    assert depth is not None and world.domain.depths[0] < depth.min() and depth.max() < world.domain.depths[1]
+
+
+def test_a_generator_of_the_same_world_goes_on_with_all_its_weights(tmp_path: Path) -> None:
+    world = load_world("cars")
+    first = build_generator({**tiny_generator(0).config, "z_dim": world.z_dim})
+    save_generator(first, tmp_path / "cars.safetensors")
+    made = continued(str(tmp_path / "cars.safetensors"), world).state_dict()
+    assert all(torch.equal(made[key], value) for key, value in first.state_dict().items())
+
+
+def test_a_plane_generator_is_not_gone_on_with(tmp_path: Path) -> None:
+    save_generator(tiny_generator(0, "stylegan2"), tmp_path / "flat.safetensors")
+    with pytest.raises(ValueError, match=r"flat.safetensors' is no EG3D generator"):
+        continued(str(tmp_path / "flat.safetensors"), load_world("cars"))
 
 
 def test_a_run_through_the_door_learns_exports_and_is_graded_again(tmp_path: Path) -> None:
