@@ -153,7 +153,7 @@ class GeneratorPretraining(LightningModule):
             first part. Pictures from z are as sharp as those from the attributes only if it does.
         ema: decay of the averaged weights, which are what is graded and exported.
         init: a generator to continue from (a shipped name or file); its sizes replace `config`. One of another world
-            gives all weights but those that read its codes.
+            gives all weights that fit: all but those that read its codes, where these are of another width.
         export: where the result goes.
         seed: of initial weights and ray samples.
         world: name of the world; the data module's must be the same.
