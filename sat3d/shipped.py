@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -66,19 +67,19 @@ def shipped_path(name: str, folder: Path | None = None) -> Path:
 
 
 def companion(generator: str, role: str, folder: Path | None = None) -> str | None:
-    """Return the shipped network that goes with a shipped generator: `toycars-judge` for `toycars64`.
+    """Return the shipped network that goes with an embedded world's generator: `toycars-judge` for `toycars64`.
 
     Args:
-        generator: name of a generator; of one that is not shipped, nothing is found.
+        generator: its name, whose letters up to the first other sign name the family.
         role: `labeller`, `judge`, `parser`, `identity` or `clip`.
         folder: another folder of weights with a manifest.
 
     Returns:
         The name in the manifest, or `None` if there is no such network.
     """
-    known = manifest(folder)
-    name = f"{generator.rstrip('0123456789')}-{role}"
-    return name if generator in known and name in known else None
+    family = re.match("[a-z]*", generator)
+    name = f"{family[0] if family else ''}-{role}"
+    return name if name in manifest(folder) else None
 
 
 def register(

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from sat3d.ops.camera import Camera
 from sat3d.pretraining.truth import Grader, camera_yaw, part_pixels
+from sat3d.world import World
 
 
 def test_yaw_is_read_back_from_labels():
@@ -38,7 +40,7 @@ def test_what_shows_is_what_has_pixels(pictures, world):
 
 def test_figures_leave_out_the_sides_and_the_middle(pictures, world):
     batch = pictures.batch(range(96))
-    truth = Grader(world, max_yaw=0.5, middle=0.4)(batch)
+    truth = Grader(World(replace(world.domain, front=0.5)), middle=0.4)(batch)
     yaw = camera_yaw(batch.camera_label).abs()
     assert 5 < (yaw > 0.5).sum() < 90
     assert not truth.graded[yaw > 0.5].any()
