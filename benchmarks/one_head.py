@@ -13,8 +13,8 @@ from tqdm import tqdm
 from sat3d.data.world import PictureBatch
 from sat3d.generators import TOY_CAMERAS
 from sat3d.ops import Camera
-from sat3d.pretraining.generator import GeneratorRates, ToyGeneratorConfig, rate_kind
 from sat3d.pretraining.generator_figures import GeneratorFigures
+from sat3d.pretraining.generator_settings import GeneratorRates, ToyGeneratorConfig, rate_kind
 from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
 from sat3d.world import World, load_world
 
@@ -28,7 +28,7 @@ def main(steps: int = 800) -> None:
     torch.manual_seed(0)
     world = load_world("heads")
     batch = views_of_a_head(world, VIEWS + HELD_OUT)
-    generator = ToyGeneratorConfig().build(world.z_dim)
+    generator = ToyGeneratorConfig().build(world)
     w = nn.Parameter(torch.randn(1, generator.w_dim))
     rates, groups = GeneratorRates(), {}
     for name, p in generator.named_parameters():
