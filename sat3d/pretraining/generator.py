@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sat3d.pretraining.base import ExportConfig, TrainingClock, check_world, typ
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.generator_settings import GeneratorRates, ToyGeneratorConfig, rate_kind
 from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
-from sat3d.world import World, load_world
+from sat3d.world import World, load_world, world_of
 
 
 class GeneratorPretraining(LightningModule):
@@ -45,9 +46,11 @@ class GeneratorPretraining(LightningModule):
             pictures come from z.
         mapping_steps: batches of `mapping_batch` codes on which the mapping network alone catches up at the end of the
             first part. Pictures from z are as sharp as those from the attributes only if it does.
+        recovery_steps: batches of `mapping_batch` codes on which the attributes' w is fitted to that of `init`.
         ema: decay of the averaged weights, which are what is graded and exported.
-        init: a generator to continue from (a shipped name or file); its sizes replace `config`. One of another world
-            gives all weights that fit: all but those that read its codes, where these are of another width.
+        init: a generator to continue from (a shipped name or file); its sizes replace `config`. One of this world is
+            refined: the attributes' w is first fitted to its mapping network's. One of another world gives all weights
+            that fit: all but those that read its codes, where these are of another width.
         export: where the result goes.
         seed: of initial weights and ray samples.
         world: name of the world; the data module's must be the same.
@@ -62,6 +65,7 @@ class GeneratorPretraining(LightningModule):
         attribute_share: float = 2 / 3,
         mapping_batch: int = 512,
         mapping_steps: int = 30_000,
+        recovery_steps: int = 2_000,
         ema: float = 0.998,
         init: str | None = None,
         export: ExportConfig | None = None,
@@ -75,6 +79,7 @@ class GeneratorPretraining(LightningModule):
         self.name = name or f"{self.world.domain.generator}64"
         self.rates, self.ema, self.seed = rates or GeneratorRates(), ema, seed
         self.attribute_share, self.mapping_batch, self.mapping_steps = attribute_share, mapping_batch, mapping_steps
+        self.recovery_steps = recovery_steps
         self.caught_up = False
         self.strict_loading = False
         self.export = export or ExportConfig()
@@ -88,6 +93,8 @@ class GeneratorPretraining(LightningModule):
             self.from_attributes = nn.Sequential(
                 FullyConnected(features, 128, activate=True), FullyConnected(128, generator.w_dim, activate=True)
             )
+        known = None if init is None else world_of(load_generator(init).name)
+        self.recovered = known is None or known.name != world
         self.generator = generator
         self.average = copy.deepcopy(generator).requires_grad_(False)
         self.average_from_attributes = copy.deepcopy(self.from_attributes).requires_grad_(False)
@@ -125,6 +132,8 @@ class GeneratorPretraining(LightningModule):
         self.clock.start()
         # In the planes' empty corners squared gradients are subnormal numbers, which cost a CPU a factor of ten.
         torch.set_flush_denormal(True)
+        if not self.recovered:
+            self._recover()
 
     @property
     def _learns_from_attributes(self) -> bool:
@@ -155,32 +164,54 @@ class GeneratorPretraining(LightningModule):
     def _features(self, batch: PictureBatch) -> Float[Tensor, "b f"]:
         return self.world.features(batch.u).to(batch.rgb)
 
+    def _recover(self) -> None:
+        """Train the network from attributes alone until it gives the w that a refined generator's mapping gives."""
+
+        def loss(random: torch.Generator) -> Tensor:
+            z, features = self._fresh(self.mapping_batch, random)
+            with torch.no_grad():
+                target = self.generator.map(z)[:, 0]
+            return (self.from_attributes(features) - target).square().mean()
+
+        self._fit(self.from_attributes, self.rates.styles, self.recovery_steps, loss, "attributes follow")
+        self.average_from_attributes.load_state_dict(self.from_attributes.state_dict())
+        self.recovered = True
+
     def _catch_up(self) -> None:
         """Train the mapping network alone until it gives the w that the attributes give, once."""
         mapping = self.generator.backbone.mapping
-        optimizer = torch.optim.Adam(mapping.parameters(), lr=self.rates.mapping, betas=(0.9, 0.99))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.mapping_steps))
-        quiet = self.trainer.progress_bar_callback is None
-        with torch.enable_grad():
-            for step in (bar := tqdm(range(self.mapping_steps), desc="mapping follows", disable=quiet)):
-                random = torch.Generator().manual_seed(self.seed * 1_000_003 + 10**9 + step)
-                loss = self._following(random)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                if step % 50 == 0:
-                    bar.set_postfix(difference=f"{float(loss.detach()):.4f}")
+        self._fit(mapping, self.rates.mapping, self.mapping_steps, self._following, "mapping follows")
         self.average.backbone.mapping.load_state_dict(mapping.state_dict())
         self.caught_up = True
 
+    def _fit(
+        self, network: nn.Module, rate: float, steps: int, loss: Callable[[torch.Generator], Tensor], doing: str
+    ) -> None:
+        optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=(0.9, 0.99))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+        quiet = self.trainer.progress_bar_callback is None
+        with torch.enable_grad():
+            for step in (bar := tqdm(range(steps), desc=doing, disable=quiet)):
+                difference = loss(torch.Generator().manual_seed(self.seed * 1_000_003 + 10**9 + step))
+                optimizer.zero_grad()
+                difference.backward()
+                optimizer.step()
+                schedule.step()
+                if step % 50 == 0:
+                    bar.set_postfix(difference=f"{float(difference.detach()):.4f}")
+
+    def _fresh(self, count: int, random: torch.Generator) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b f"]]:
+        """Sample codes, and give what the world knows of them."""
+        z = torch.randn(count, self.generator.z_dim, generator=random)
+        features = self.world.features(self.world.coordinates(z)).float()
+        return z.to(self.device), features.to(self.device)
+
     def _following(self, random: torch.Generator, batches: int = 1) -> Float[Tensor, ""]:
         """Ask the mapping network for the w that the attributes give, on fresh codes."""
-        z = torch.randn(batches * self.mapping_batch, self.generator.z_dim, generator=random)
-        features = self.world.features(self.world.coordinates(z)).float().to(self.device)
+        z, features = self._fresh(batches * self.mapping_batch, random)
         with torch.no_grad():
             target = self.from_attributes(features)
-        return (self.generator.map(z.to(self.device))[:, 0] - target).square().mean()
+        return (self.generator.map(z)[:, 0] - target).square().mean()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take the step, and at once the averages after it: checkpoints are saved before modules' own batch ends."""
@@ -197,11 +228,12 @@ class GeneratorPretraining(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["seconds"] = self.clock.read()
-        checkpoint["caught_up"] = self.caught_up
+        checkpoint["caught_up"], checkpoint["recovered"] = self.caught_up, self.recovered
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.clock.seconds = float(checkpoint.get("seconds", 0.0))
         self.caught_up = bool(checkpoint.get("caught_up", False))
+        self.recovered = bool(checkpoint.get("recovered", True))
 
     # -- grading ------------------------------------------------------------------------------------------------------
 

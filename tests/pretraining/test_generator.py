@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning import Trainer
 from torch.nn import functional as F
 
 from sat3d.cli import main
 from sat3d.generators import Rendering, build_generator, load_generator, save_generator, tiny_generator
 from sat3d.generators.renderer import Marched
-from sat3d.pretraining.generator import continued
+from sat3d.pretraining.generator import GeneratorPretraining, continued
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.picture_loss import depth_spread, gradient_difference
 from sat3d.world import load_world
@@ -118,6 +119,32 @@ def test_a_generator_of_the_same_world_goes_on_with_all_its_weights(tmp_path: Pa
     save_generator(first, tmp_path / "cars.safetensors")
     made = continued(str(tmp_path / "cars.safetensors"), world).state_dict()
     assert all(torch.equal(made[key], value) for key, value in first.state_dict().items())
+
+
+def test_a_refined_generator_first_gives_the_attributes_its_own_w(tmp_path: Path) -> None:
+    world = load_world("cars")
+    own, foreign = tmp_path / "toycars-tiny.safetensors", tmp_path / "toyfaces-tiny.safetensors"
+    for file in (own, foreign):
+        generator = build_generator({**tiny_generator(0).config, "z_dim": world.z_dim})
+        generator.name = file.stem
+        save_generator(generator, file)
+    assert GeneratorPretraining(init=str(foreign), world="cars").recovered
+    module = GeneratorPretraining(init=str(own), world="cars", mapping_batch=64, recovery_steps=150)
+    module.trainer = Trainer(barebones=True)
+    z, features = module._fresh(500, torch.Generator().manual_seed(1))
+
+    def difference() -> float:
+        with torch.no_grad():
+            return float((module.from_attributes(features) - module.generator.map(z)[:, 0]).square().mean())
+
+    before, mapping = difference(), module.generator.backbone.mapping.state_dict()
+    kept = {name: t.clone() for name, t in mapping.items()}
+    assert not module.recovered
+    module.on_fit_start()
+    assert module.recovered and difference() < 0.3 * before
+    assert all(torch.equal(t, kept[name]) for name, t in mapping.items())
+    average = module.average_from_attributes.state_dict()
+    assert all(torch.equal(t, average[name]) for name, t in module.from_attributes.state_dict().items())
 
 
 def test_a_plane_generator_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -66,5 +66,5 @@ DOMAIN = Domain(
     lights=Lights(key=(-0.349, 0.831, 0.432), rim=(0.55, 0.32, -0.771), sky=(0.52, 0.20, 0.03)),
     small_parts=("rims", "headlights", "taillights", "grille", "bumpers", "roof_rack", "spoiler"),
     front=None,
-    version=1,
+    version=2,
 )

@@ -57,10 +57,10 @@ def _wheel(y: float, z: float, p: Any) -> float:
 def _lamp(ax: float, y: float, p: Any) -> float:
     """Distance in the picture of the front to a headlight."""
     if p.headlight_shape < 0.5:
-        dx, dy = ax - p.width + 0.060, y - p.lamp_y - 0.008
-        return math.sqrt(dx * dx + dy * dy) - 0.051
+        dx, dy = ax - p.width + 0.060, y - p.lamp_y - 0.014
+        return math.sqrt(dx * dx + dy * dy) - 0.056
     if p.headlight_shape < 1.5:
-        return rounded_box(ax - p.width + 0.060, y - p.lamp_y, 0.042, 0.037, 0.006)
+        return rounded_box(ax - p.width + 0.052, y - p.lamp_y + 0.002, 0.046, 0.038, 0.006)
     return rounded_box(ax - p.width + 0.070, y - p.lamp_y - 0.008 - 0.15 * (ax - p.width + 0.07), 0.070, 0.019, 0.012)
 
 
@@ -70,15 +70,15 @@ def _tail(ax: float, y: float, p: Any) -> float:
     if p.taillight_shape < 0.5:
         dx, dy = ax - p.width + 0.062, y - p.tail_y
         return math.sqrt(dx * dx + dy * dy) - 0.041
-    return rounded_box(ax, y - p.tail_y, p.width + 0.02, 0.024, 0.012)
+    return rounded_box(ax, y - p.tail_y, p.width + 0.02, 0.028, 0.012)
 
 
 @kernel
 def _grille(ax: float, y: float, p: Any) -> float:
     """Distance in the picture of the front to the grille."""
     if p.grille < 0.5:
-        return rounded_box(ax, y - p.lamp_y, 0.050, 0.028, 0.022)
-    return rounded_box(ax, y - p.lamp_y, p.width - 0.034, 0.031, 0.016)
+        return rounded_box(ax, y - p.lamp_y, 0.040, 0.024, 0.020)
+    return rounded_box(ax, y - p.lamp_y, p.width - 0.034, 0.040, 0.016)
 
 
 @kernel
@@ -245,7 +245,11 @@ def paint(x: float, y: float, z: float, part: int, p: Any, palette: Any) -> tupl
     if part == HEADLIGHTS:
         if _lamp(ax, y, p) > -0.011:
             return (0.03, 0.03, 0.035), HEADLIGHTS, 0.5
-        return (1.0, 0.93, 0.66), HEADLIGHTS, 1.0
+        if p.headlight_shape < 0.5:
+            return (1.0, 0.72, 0.22), HEADLIGHTS, 1.0
+        if p.headlight_shape < 1.5:
+            return (0.97, 0.98, 1.0), HEADLIGHTS, 1.0
+        return (0.55, 0.86, 1.0), HEADLIGHTS, 1.0
     if part == TAILLIGHTS:
         if _tail(ax, y, p) > -0.010:
             return (0.03, 0.02, 0.025), TAILLIGHTS, 0.5
