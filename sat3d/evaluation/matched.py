@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from sat3d.evaluation.contestants import Contestant
+from sat3d.evaluation.eyes import Eyes, Sight
 from sat3d.evaluation.matching import CALIBRATION, Match, Response, match_strengths, response_of
 from sat3d.evaluation.rows import Row
 from sat3d.evaluation.tasks import Task, drawn_references, log_odds_towards, opposite_tasks
@@ -20,40 +19,8 @@ from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor
 from sat3d.methods.sweeps import dependency_columns, tail_of
-from sat3d.metrics import (
-    attribute_dependency,
-    change_inside,
-    feature_distance,
-    lab_errors,
-    masked_psnr,
-    reprojection_error,
-)
+from sat3d.metrics import attribute_dependency, masked_psnr
 from sat3d.ops.camera import Camera
-from sat3d.perception import IdentityEmbedder, PartParser, PerceptualNetwork, Scorer
-from sat3d.world import World
-
-
-@dataclass(frozen=True)
-class Eyes:
-    """Gather the frozen observers of a comparison; those that are `None` leave their measures out.
-
-    Args:
-        labeller: chooses strengths.
-        judge: grades.
-        identity: tells how far identities move.
-        perceptual: tells how differently pictures look.
-        parser: tells regions.
-        parts: for each attribute the parser's parts in which it shows.
-        world: knows the ideal edit, for generators of the embedded world.
-    """
-
-    labeller: Scorer
-    judge: Scorer
-    identity: IdentityEmbedder | None = None
-    perceptual: PerceptualNetwork | None = None
-    parser: PartParser | None = None
-    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    world: World | None = None
 
 
 @dataclass(frozen=True)
@@ -77,17 +44,6 @@ class Rules:
     calibrated: int = 4
     seed: int = 0
     chunk: int = 25
-
-
-class Sight(NamedTuple):
-    """Hold pictures of one camera, and the depth where there is one."""
-
-    image: Tensor
-    depth: Tensor | None
-
-    def rows(self, chosen: Tensor) -> Sight:
-        """Return some of them."""
-        return Sight(self.image[chosen], None if self.depth is None else self.depth[chosen])
 
 
 @dataclass
@@ -159,7 +115,7 @@ class MatchedProtocol:
         self.std = torch.cat(self.judged).std(0, correction=0).clamp_min(1e-6)
         pictures = [generator.synthesize(part.styles, camera=part.camera).image for part in self._parts(pool)]
         self.pool_odds = self._each(eyes.labeller.log_odds, torch.cat(pictures))
-        self.pool_features = None if eyes.perceptual is None else self._each(self._features, torch.cat(pictures))
+        self.pool_features = None if eyes.perceptual is None else self._each(eyes.features, torch.cat(pictures))
         self._ideals: dict[str, Tensor] = {}
         self._references: dict[str, Tensor] = {}
 
@@ -321,7 +277,9 @@ class MatchedProtocol:
         if self.before_other is not None:
             other = self.look(self.styles_of(one, codes), rows, other=True)
             odds.append(self._each(eyes.judge.log_odds, other.image))
-            told |= self._across_views(rows, after, other)
+            assert self.codes.camera is not None and self.other is not None
+            cameras = self.codes.camera[rows], self.other[rows]
+            told |= eyes.across_views((before, self.before_other.rows(rows)), (after, other), cameras)
         probability = torch.stack([(tail.sign * o[:, tail.column]).sigmoid() for o in odds]).mean(0)
         changes = torch.stack([self._in_sigmas(o, rows, view) for view, o in enumerate(odds)])
         change = changes.mean(0)
@@ -335,60 +293,17 @@ class MatchedProtocol:
             told["identity"] = 1 - eyes.identity.similarity(before.image, after.image)
         features = torch.empty(len(rows), 0)
         if eyes.perceptual is not None:
-            told["perceptual"] = self.perceived(before.image, after.image)
-            features = self._features(after.image)
+            told["perceptual"] = eyes.perceived(before.image, after.image)
+            features = eyes.features(after.image)
         if eyes.parser is not None and task.attribute in eyes.parts:
-            told |= self._locality(task.attribute, before.image, after.image)
+            told |= eyes.locality(task.attribute, before.image, after.image)
         if eyes.world is not None:
             wanted = self.ideal(task).to(after.image)
             told["ideal_psnr"] = masked_psnr(after.image.clamp(-1, 1), wanted.clamp(-1, 1))
             if eyes.perceptual is not None:
-                told["ideal_perceptual"] = self.perceived(wanted, after.image)
+                told["ideal_perceptual"] = eyes.perceived(wanted, after.image)
         told["undo"] = self._undone(one, task, match, after, codes)
         return told, change.cpu(), features.cpu()
-
-    def perceived(self, a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, " n"]:
-        """Return the perceptual distance of pictures."""
-        network = self.eyes.perceptual
-        assert network is not None
-        return feature_distance(network.activations(a), network.activations(b), network.layer_weights)
-
-    def _features(self, images: Tensor) -> Tensor:
-        assert self.eyes.perceptual is not None
-        return self.eyes.perceptual.activations(images)[-1].mean((2, 3))
-
-    def _across_views(self, rows: Tensor, after: Sight, other: Sight) -> dict[str, Tensor]:
-        assert self.before_other is not None and self.codes.camera is not None and self.other is not None
-        cameras = self.codes.camera[rows], self.other[rows]
-        pairs = ((self.before.rows(rows), self.before_other.rows(rows)), (after, other))
-        told = {}
-        if (identity := self.eyes.identity) is not None:
-            old, new = (1 - identity.similarity(a.image, b.image) for a, b in pairs)
-            told["view_identity"] = new - old
-        old, new = (
-            reprojection_error(*_coloured_depth(a), cameras[0], *_coloured_depth(b), cameras[1]) for a, b in pairs
-        )
-        told["view_colour"] = 1000 * (new - old)
-        return told
-
-    def _locality(self, attribute: str, before: Tensor, after: Tensor) -> dict[str, Tensor]:
-        weights = self.region(attribute, before, after)
-        inside, outside = lab_errors(before, after, weights)
-        return {
-            "inside": change_inside(before, after, weights),
-            "lab_inside": 1000 * inside,
-            "lab_outside": 1000 * outside,
-        }
-
-    def region(
-        self, attribute: str, before: Float[Tensor, "n 3 h w"], after: Float[Tensor, "n 3 h w"]
-    ) -> Float[Tensor, "n 1 h w"]:
-        """Return where an attribute shows in one of two pictures, as the parser sees them."""
-        parser = self.eyes.parser
-        assert parser is not None
-        numbers = torch.tensor([parser.parts.index(part) for part in self.eyes.parts[attribute]], device=before.device)
-        shown = torch.isin(parser.segment(before), numbers) | torch.isin(parser.segment(after), numbers)
-        return shown[:, None].to(before)
 
     def ideal(self, task: Task) -> Float[Tensor, "n 3 h w"]:
         """Return pictures of the ideal edit of a task's codes: the target in the world, all else held."""
@@ -479,12 +394,6 @@ def _move(
     if editor.needs_reference:
         return editor.edit(given, task.attribute, strengths, reference=reference, values=values)
     return editor.edit(given, task.target, task.direction * strengths, values=values)
-
-
-def _coloured_depth(sight: Sight) -> tuple[Tensor, Tensor]:
-    """Return a picture as large as its depth, and the depth."""
-    assert sight.depth is not None
-    return adaptive_avg_pool2d(sight.image, sight.depth.shape[-1]), sight.depth
 
 
 def with_order(rows: Sequence[Row], found: Mapping[str, Mapping[int, float]]) -> list[dict[str, float | str]]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sat3d.evaluation.contestants import Contestant
-from sat3d.evaluation.matched import Eyes, MatchedProtocol, Rules
+from sat3d.evaluation.eyes import Eyes
+from sat3d.evaluation.matched import MatchedProtocol, Rules
 from sat3d.evaluation.matching import Response
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor

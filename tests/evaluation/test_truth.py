@@ -7,16 +7,15 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from sat3d.evaluation.carried import carried_along, ideal_outcome
 from sat3d.evaluation.comparison import Plan
 from sat3d.evaluation.matched import Outcome
 from sat3d.evaluation.tasks import Task
 from sat3d.evaluation.truth import (
     LEAKS,
     agreement_table,
-    carried_along,
     drift_agreement,
     ideal_agreement,
-    ideal_outcome,
     leaking_edits,
     progress_agreement,
     rank_agreement,
