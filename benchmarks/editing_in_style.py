@@ -2,12 +2,13 @@
 
     python benchmarks/editing_in_style.py                              # under ten minutes on one core
     python benchmarks/editing_in_style.py --sat3d runs/sat3d/0/editor  # SAT3D's masks beside it
+    python benchmarks/editing_in_style.py --generator toycars64        # wheels, windows and lights of cars
 
-Contributions are found on some codes of toyfaces64 at truncation 1, edits graded on pairs of others, three seeds of
-them. Locality is the paper's: in-MSE and out-MSE in CIELAB between source and edit, inside and outside the edited part,
-here what it has in the source or the reference as the parser sees them; pairs where it has fewer than ten pixels are
-left out. Stronger edits change more on both sides, so that each is compared with the global transfer, λ·1, whose λ
-gives the same in-MSE (read between measured λ): `out` / `global` below 1 is more local than mixing whole codes.
+Contributions are found on some codes of an embedded generator at truncation 1, edits graded on pairs of others, three
+seeds of them. Locality is the paper's: in-MSE and out-MSE in CIELAB between source and edit, inside and outside the
+edited part, here what it has in the source or the reference as the parser sees them; pairs where it has fewer than ten
+pixels are left out. Stronger edits change more on both sides, so that each is compared with the global transfer, λ·1,
+whose λ gives the same in-MSE (read between measured λ): `out` / `global` below 1 is more local than mixing whole codes.
 `random` permutes q among the channels that take part: a mask of the same mass.
 """
 
@@ -21,56 +22,113 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
-from regions import look, measure
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.regions import look, measure
 from sat3d.data import StyleCodeDataModule
 from sat3d.generators import load_generator
 from sat3d.generators.batches import PairBatch
 from sat3d.methods import EditingInStyle, PartEditor, load_editor
 from sat3d.metrics import lab_errors
 from sat3d.perception import ParserRegions, RegionSource
+from sat3d.shipped import companion
 
-PARTS = {"hair": ["hair"], "mouth": ["mouth"], "hat": ["hat"], "eyes": ["eyes", "glasses"]}
-SAT3D_NAMES = {
-    "hair": ["hair_length", "hair_colour", "hair_curl"],
-    "mouth": ["smile", "mouth_open"],
-    "hat": ["hat", "hat_colour"],
-    "eyes": ["glasses"],
-}
-PARSER, CLUSTERS = RegionSource(parser="toyfaces-parser"), RegionSource(clusters=12, layer="renderer")
-FITS = {  # regions, memberships
-    "parts, picture": (PARSER, "picture"),
-    "parts, planes": (PARSER, "planes"),
-    "parts, gradients": (PARSER, "gradients"),
-    "clusters, planes": (CLUSTERS, "planes"),
-    "clusters, gradients": (CLUSTERS, "gradients"),
+
+class Subject(NamedTuple):
+    """Hold what is edited of a generator's pictures.
+
+    Args:
+        generator: its name.
+        parts: by what is taken over, the parser's parts that it is made of.
+        sat3d: by what is taken over, SAT3D's attributes.
+    """
+
+    generator: str
+    parts: dict[str, list[str]]
+    sat3d: dict[str, list[str]]
+
+    @property
+    def parser(self) -> str:
+        """Return the name of the generator's parser."""
+        return companion(self.generator, "parser") or "toyfaces-parser"
+
+    @property
+    def fits(self) -> dict[str, tuple[RegionSource, str]]:
+        """Return regions and memberships of the editors that are compared."""
+        parser, clusters = RegionSource(parser=self.parser), RegionSource(clusters=12, layer="renderer")
+        return {
+            "parts, picture": (parser, "picture"),
+            "parts, planes": (parser, "planes"),
+            "parts, gradients": (parser, "gradients"),
+            "clusters, planes": (clusters, "planes"),
+            "clusters, gradients": (clusters, "gradients"),
+        }
+
+
+SUBJECTS = {
+    "toyfaces64": Subject(
+        "toyfaces64",
+        {"hair": ["hair"], "mouth": ["mouth"], "hat": ["hat"], "eyes": ["eyes", "glasses"]},
+        {
+            "hair": ["hair_length", "hair_colour", "hair_curl"],
+            "mouth": ["smile", "mouth_open"],
+            "hat": ["hat", "hat_colour"],
+            "eyes": ["glasses"],
+        },
+    ),
+    "toyanimals64": Subject(
+        "toyanimals64",
+        {"ears": ["ears"], "eyes": ["eyes"], "mouth": ["mouth"], "collar": ["collar"]},
+        {
+            "ears": ["ear_shape"],
+            "eyes": ["eye_colour", "eyelids"],
+            "mouth": ["mouth"],
+            "collar": ["collar", "collar_colour"],
+        },
+    ),
+    "toycars64": Subject(
+        "toycars64",
+        {
+            "wheels": ["tyres", "rims"],
+            "windows": ["windows"],
+            "headlights": ["headlights"],
+            "taillights": ["taillights"],
+            "grille": ["grille"],
+        },
+        {
+            "wheels": ["wheel_size", "rim_colour"],
+            "windows": ["window_tint"],
+            "headlights": ["headlight_shape"],
+            "taillights": ["taillight_shape"],
+            "grille": ["grille"],
+        },
+    ),
 }
 BUDGET, RHO, GAIN = 10.0, 0.1, 1.0
 GLOBAL = (0.05, 0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1.0)
 Edit = Callable[[Tensor, Tensor], Tensor]
 
 
-def data(seed: int, count: int) -> StyleCodeDataModule:
+def data(subject: Subject, seed: int, count: int) -> StyleCodeDataModule:
     """Return the stream of codes."""
     sizes = {"epoch_size": count, "batch_size": 32, "num_codes": 64}
-    return StyleCodeDataModule("toyfaces64", batch="codes", seed=seed, truncation=1.0, **sizes)
+    return StyleCodeDataModule(subject.generator, batch="codes", seed=seed, truncation=1.0, **sizes)
 
 
-def fitted(regions: RegionSource, memberships: Any, count: int) -> PartEditor:
+def fitted(subject: Subject, regions: RegionSource, memberships: Any, count: int) -> PartEditor:
     """Fit an editor."""
     module = EditingInStyle(
-        "toyfaces64",
+        subject.generator,
         regions=regions,
-        attributes=PARTS,
-        named_by=None if regions.parser else "toyfaces-parser",
+        attributes=subject.parts,
+        named_by=None if regions.parser else subject.parser,
         memberships=memberships,
         kinds=("conv", "torgb"),
         query={"budget": BUDGET, "rho": RHO, "gain": GAIN},  # type: ignore[arg-type]
@@ -80,20 +138,20 @@ def fitted(regions: RegionSource, memberships: Any, count: int) -> PartEditor:
         trainer = Trainer(
             accelerator="cpu", max_epochs=1, logger=False, default_root_dir=folder, limit_val_batches=0, **quiet
         )
-        trainer.fit(module, datamodule=data(100, count))
+        trainer.fit(module, datamodule=data(subject, 100, count))
     return module.editor()
 
 
 class Pairs:
     """Hold the pairs of a seed, their pictures, and where each part is."""
 
-    def __init__(self, seed: int, count: int) -> None:
-        self.generator, self.parser = load_generator("toyfaces64"), ParserRegions("toyfaces-parser")
-        self.pairs: PairBatch = data(seed, 1).pairs("test", range(count))
+    def __init__(self, subject: Subject, seed: int, count: int) -> None:
+        self.generator, self.parser = load_generator(subject.generator), ParserRegions(subject.parser)
+        self.pairs: PairBatch = data(subject, seed, 1).pairs("test", range(count))
         self.before = self.picture(self.pairs.source)
         labels = [self.parser.segment(image) for image in (self.before, self.picture(self.pairs.reference))]
         self.inside = {}
-        for part, members in PARTS.items():
+        for part, members in subject.parts.items():
             numbers = torch.tensor([self.parser.names.index(m) for m in members])
             self.inside[part] = (torch.isin(labels[0], numbers) | torch.isin(labels[1], numbers))[:, None].float()
 
@@ -104,10 +162,10 @@ class Pairs:
         parts = [slice(i, i + step) for i in range(0, len(styles), step)]
         return torch.cat([self.generator.synthesize(styles[p], camera=camera and camera[p]).image for p in parts])
 
-    def errors(self, edit: Edit, parts: Sequence[str] = tuple(PARTS)) -> dict[str, tuple[float, float]]:
+    def errors(self, edit: Edit, parts: Sequence[str] | None = None) -> dict[str, tuple[float, float]]:
         """Return in-MSE and out-MSE of an edit for each part."""
         after, found = self.picture(edit(self.pairs.source, self.pairs.reference)), {}
-        for part in parts:
+        for part in self.inside if parts is None else parts:
             there = self.inside[part].sum((1, 2, 3)) >= 10
             inside, outside = lab_errors(self.before[there], after[there], self.inside[part][there])
             found[part] = (float(inside.mean()), float(outside.mean()))
@@ -126,32 +184,37 @@ def permuted(q: Tensor, among: Tensor, seed: int) -> Tensor:
     return q.index_put((places,), q[places][order])
 
 
-def contestants(editors: Mapping[str, PartEditor], sat3d: Any, seed: int) -> dict[str, dict[str, Edit]]:
+def contestants(
+    subject: Subject, editors: Mapping[str, PartEditor], sat3d: Any, seed: int
+) -> dict[str, dict[str, Edit]]:
     """Return by name and part the edits that are compared."""
     found: dict[str, dict[str, Edit]] = {}
     for name, editor in editors.items():
         kinds = ("greedy", "simple", "released") if name == "parts, gradients" else ("greedy", "simple")
         for kind in kinds:
             tool = editor.with_query(kind=kind)
-            found[f"{name}, {kind}"] = {part: masked(tool.query_of([part])) for part in PARTS}
+            found[f"{name}, {kind}"] = {part: masked(tool.query_of([part])) for part in subject.parts}
     last = editors["parts, gradients"]
-    found["random"] = {p: masked(permuted(last.query_of([p]), last.participates, seed)) for p in PARTS}
+    found["random"] = {p: masked(permuted(last.query_of([p]), last.participates, seed)) for p in subject.parts}
     if sat3d is not None:
 
         def transferred(part: str) -> Edit:
-            names = [n for n in SAT3D_NAMES[part] if n in sat3d.attributes]
+            names = [n for n in subject.sat3d[part] if n in sat3d.attributes]
             return lambda s, r: sat3d.edit(s, names, 1.0, reference=r)
 
-        found["SAT3D"] = {p: transferred(p) for p in PARTS if any(n in sat3d.attributes for n in SAT3D_NAMES[p])}
+        known = [p for p, names in subject.sat3d.items() if any(n in sat3d.attributes for n in names)]
+        found["SAT3D"] = {p: transferred(p) for p in known}
     return found
 
 
-def locality(seed: int, count: int, editors: Mapping[str, PartEditor], sat3d: Any) -> list[dict[str, Any]]:
+def locality(
+    subject: Subject, seed: int, count: int, editors: Mapping[str, PartEditor], sat3d: Any
+) -> list[dict[str, Any]]:
     """Grade every contestant on the pairs of a seed."""
-    pairs = Pairs(seed, count)
+    pairs = Pairs(subject, seed, count)
     curve = {lam: pairs.errors(lambda s, r, lam=lam: torch.lerp(s, r, lam)) for lam in GLOBAL}  # type: ignore[misc]
     rows = []
-    for name, edits in contestants(editors, sat3d, seed).items():
+    for name, edits in contestants(subject, editors, sat3d, seed).items():
         for part, edit in edits.items():
             inside, outside = pairs.errors(edit, [part])[part]
             xs, ys = ([0.0, *(curve[lam][part][i] for lam in GLOBAL)] for i in range(2))
@@ -160,13 +223,14 @@ def locality(seed: int, count: int, editors: Mapping[str, PartEditor], sat3d: An
     return rows
 
 
-def agreement(seeds: int) -> list[dict[str, Any]]:
+def agreement(subject: Subject, seeds: int) -> list[dict[str, Any]]:
     """Return how well clusters tell the parser's parts, by layer and number of clusters."""
-    (fit, _), (graded, parts) = look("fit", 32), look("grade", 48)
+    parser = ParserRegions(subject.parser)
+    (fit, _), (graded, parts) = (look(subject.generator, parser, *some) for some in (("fit", 32), ("grade", 48)))
     rows = []
     for layer in ("picture", "renderer", "superresolution.block0.conv1"):
         for clusters in (8, 12, 20):
-            runs = [measure(layer, clusters, seed, fit, graded, parts) for seed in range(seeds)]
+            runs = [measure(layer, clusters, seed, fit, graded, parts, len(parser.names)) for seed in range(seeds)]
             values = {
                 "purity": [r.purity for r in runs],
                 "matched": [float(r.matched.mean()) for r in runs],
@@ -177,21 +241,21 @@ def agreement(seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def tables(agreed: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+def tables(subject: Subject, agreed: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     """Print what was found."""
     print("| layer | clusters | purity | mIoU, one to one | mIoU, merged by name |\n|---|---|---|---|---|")
     for r in agreed:
         print(f"| {r['layer']} | {r['clusters']} | {r['purity']:.3f} | {r['matched']:.3f} | {r['merged']:.3f} |")
-    names = list(dict.fromkeys(r["name"] for r in rows))
+    parts, names = list(subject.parts), list(dict.fromkeys(r["name"] for r in rows))
     for title, value in {
         "in-MSE / out-MSE": lambda r: r["in"] / r["out"] if r["out"] else float("nan"),
         "out-MSE / that of the global transfer at equal in-MSE": lambda r: r["out"] / r["global"],
         "in-MSE, units of 1e-4": lambda r: 1e4 * r["in"],
     }.items():
-        print(f"\n{title}\n| edit | {' | '.join(PARTS)} |\n|---|{'---|' * len(PARTS)}")
+        print(f"\n{title}\n| edit | {' | '.join(parts)} |\n|---|{'---|' * len(parts)}")
         for name in names:
             cells = []
-            for part in PARTS:
+            for part in parts:
                 seen = [value(r) for r in rows if (r["name"], r["part"]) == (name, part)]  # type: ignore[no-untyped-call]
                 cells.append(f"{np.mean(seen):.2f} ± {np.std(seen):.2f}" if seen else "")
             print(f"| {name} | {' | '.join(cells)} |")
@@ -200,30 +264,34 @@ def tables(agreed: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables and write them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--generator", choices=sorted(SUBJECTS), default="toyfaces64")
     parser.add_argument("--codes", type=int, default=64, help="of which contributions are found")
     parser.add_argument("--pairs", type=int, default=20, help="graded, for each seed")
     parser.add_argument("--seeds", type=int, default=3, help="of the graded pairs, and of the clustering")
     parser.add_argument("--sat3d", help="folder of an editor of SAT3D, graded too")
-    parser.add_argument("--json", type=Path, default=Path("docs/benchmarks/editing-in-style.json"))
+    parser.add_argument("--json", type=Path, help="by default docs/benchmarks/editing-in-style[-GENERATOR].json")
     options = parser.parse_args(arguments)
+    subject = SUBJECTS[options.generator]
     started = time.perf_counter()
-    sat3d = load_editor(options.sat3d, load_generator("toyfaces64")) if options.sat3d else None
-    agreed = agreement(options.seeds)
+    sat3d = load_editor(options.sat3d, load_generator(subject.generator)) if options.sat3d else None
+    agreed = agreement(subject, options.seeds)
     print(f"agreement: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     editors = {}
-    for name, (regions, memberships) in FITS.items():
+    for name, (regions, memberships) in subject.fits.items():
         regions = regions if regions.parser else replace(regions, codes=32)
-        editors[name] = fitted(regions, memberships, options.codes)
+        editors[name] = fitted(subject, regions, memberships, options.codes)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     rows = []
     for seed in range(options.seeds):
-        rows += locality(seed, options.pairs, editors, sat3d)
+        rows += locality(subject, seed, options.pairs, editors, sat3d)
         print(f"seed {seed}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    tables(agreed, rows)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
+    tables(subject, agreed, rows)
+    suffix = "" if subject.generator == "toyfaces64" else f"-{subject.generator}"
+    file = options.json or Path(f"docs/benchmarks/editing-in-style{suffix}.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
     settings = {"codes": options.codes, "pairs": options.pairs, "budget": BUDGET, "rho": RHO, "gain": GAIN}
     found = {"settings": settings, "agreement": agreed, "locality": rows}
-    options.json.write_text(json.dumps(found, indent=1) + "\n")
+    file.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
