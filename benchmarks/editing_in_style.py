@@ -249,7 +249,9 @@ def tables(subject: Subject, agreed: list[dict[str, Any]], rows: list[dict[str, 
     parts, names = list(subject.parts), list(dict.fromkeys(r["name"] for r in rows))
     for title, value in {
         "in-MSE / out-MSE": lambda r: r["in"] / r["out"] if r["out"] else float("nan"),
-        "out-MSE / that of the global transfer at equal in-MSE": lambda r: r["out"] / r["global"],
+        "out-MSE / that of the global transfer at equal in-MSE": lambda r: (
+            r["out"] / r["global"] if r["global"] else float("nan")
+        ),
         "in-MSE, units of 1e-4": lambda r: 1e4 * r["in"],
     }.items():
         print(f"\n{title}\n| edit | {' | '.join(parts)} |\n|---|{'---|' * len(parts)}")
@@ -285,13 +287,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in range(options.seeds):
         rows += locality(subject, seed, options.pairs, editors, sat3d)
         print(f"seed {seed}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    tables(subject, agreed, rows)
     suffix = "" if subject.generator == "toyfaces64" else f"-{subject.generator}"
     file = options.json or Path(f"docs/benchmarks/editing-in-style{suffix}.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     settings = {"codes": options.codes, "pairs": options.pairs, "budget": BUDGET, "rho": RHO, "gain": GAIN}
     found = {"settings": settings, "agreement": agreed, "locality": rows}
     file.write_text(json.dumps(found, indent=1) + "\n")
+    tables(subject, agreed, rows)
 
 
 if __name__ == "__main__":
