@@ -21,9 +21,10 @@ from tqdm.auto import tqdm
 from sat3d.data import StyleCodeDataModule
 from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.eyes import Eyes
-from sat3d.evaluation.matched import MatchedProtocol, Outcome, Rules, with_order
+from sat3d.evaluation.matched import MatchedProtocol, Outcome, Rules
 from sat3d.evaluation.pictures import Album, write_album, write_sources
 from sat3d.evaluation.roster import find_run, labels_of, slug
+from sat3d.evaluation.rows import with_order
 from sat3d.evaluation.truth import drift_agreement, progress_agreement
 from sat3d.generators import load_generator
 from sat3d.methods import load_editor

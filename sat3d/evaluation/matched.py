@@ -13,7 +13,6 @@ from torch import Tensor
 from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.eyes import Eyes, Sight
 from sat3d.evaluation.matching import CALIBRATION, Match, Response, match_strengths, response_of
-from sat3d.evaluation.rows import Row
 from sat3d.evaluation.tasks import Task, drawn_references, log_odds_towards, opposite_tasks
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
@@ -394,12 +393,3 @@ def _move(
     if editor.needs_reference:
         return editor.edit(given, task.attribute, strengths, reference=reference, values=values)
     return editor.edit(given, task.target, task.direction * strengths, values=values)
-
-
-def with_order(rows: Sequence[Row], found: Mapping[str, Mapping[int, float]]) -> list[dict[str, float | str]]:
-    """Add what `MatchedProtocol.order` told, by first attribute and code, to rows."""
-    nothing: Mapping[int, float] = {}
-    return [
-        {**row, "order": found.get(str(row["attribute"]), nothing).get(int(float(row["code"])), float("nan"))}
-        for row in rows
-    ]

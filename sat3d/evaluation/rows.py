@@ -45,3 +45,12 @@ def paired_difference(a: Sequence[Row], b: Sequence[Row], key: str) -> Interval:
         if key in row and place_of(row) in cells
     ]
     return interval_of(paired, "difference")
+
+
+def with_order(rows: Sequence[Row], found: Mapping[str, Mapping[int, float]]) -> list[dict[str, float | str]]:
+    """Add what `MatchedProtocol.order` told, by first attribute and code, to rows."""
+    nothing: Mapping[int, float] = {}
+    return [
+        {**row, "order": found.get(str(row["attribute"]), nothing).get(int(float(row["code"])), float("nan"))}
+        for row in rows
+    ]

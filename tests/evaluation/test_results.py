@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from sat3d.evaluation.matched import Outcome, with_order
+from sat3d.evaluation.matched import Outcome
 from sat3d.evaluation.measures import BY_KEY
 from sat3d.evaluation.results import (
     Standing,
@@ -24,7 +24,7 @@ from sat3d.evaluation.results import (
     write_edits,
     write_json,
 )
-from sat3d.evaluation.rows import paired_difference
+from sat3d.evaluation.rows import paired_difference, with_order
 
 USED = [BY_KEY[key] for key in ("reached", "ad_mean", "change")]
 

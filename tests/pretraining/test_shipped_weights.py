@@ -17,9 +17,10 @@ OBSERVERS = {  # test figure → a floor; figures are asked for in the names of 
     "clip": {"generator/mean": 0.9},
     "labeller": {"world/accuracy/categorical": 0.95, "generator/accuracy/categorical": 0.92},
     "judge": {"world/accuracy/categorical": 0.95, "generator/accuracy/categorical": 0.92},
-    "parser": {"generator/iou/mean": 0.7},  # 0.86 but for cars, whose lamps and grilles have few pixels
+    "parser": {"generator/iou/mean": 0.8},
     "identity": {"generator/auc": 0.85},
 }
+LOWER = {("cars", "parser"): {"generator/iou/mean": 0.7}}  # lamps and grilles of few pixels
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_observer_is_as_good_as_its_card_says(graded, world, role):
         pytest.skip(f"checkpoints lack {name}")
     found = graded(world, role, "--data.init_args.generated_count=128", "--data.init_args.batch_size=64")
     card = manifest()[name]["metrics"]
-    for key, floor in OBSERVERS[role].items():
+    for key, floor in LOWER.get((world, role), OBSERVERS[role]).items():
         assert found[key] >= floor and math.isclose(found[key], card[key], abs_tol=SLACK), (key, json.dumps(found))
 
 

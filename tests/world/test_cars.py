@@ -31,7 +31,8 @@ def test_parts_show_as_the_attributes_say(world):
     for part in ("roof_rack", "spoiler", "interior"):
         assert plain[part] == 0
     front = ("body", "roof", "windows", "tyres", "rims", "headlights", "grille", "bumpers")
-    assert min(plain[part] for part in front) >= 10  # a grille of the small kind
+    assert min({**plain, "grille": seen(grille="wide")["grille"]}[part] for part in front) >= 15
+    assert plain["grille"] >= 10  # the small kind, since version 2
     assert behind["taillights"] > 40 and behind["headlights"] == behind["grille"] == 0
     roofs = {c: (seen(body_type=c)["roof"], seen(body_type=c)["interior"]) for c in TYPES}
     assert roofs["convertible"][0] == 0 < roofs["convertible"][1]
@@ -48,13 +49,13 @@ def test_parts_show_as_the_attributes_say(world):
 
 def test_headlights_have_three_shapes(world):
     def shape(name):
-        parts = pictured(world, resolution=128, headlight_shape=name).segmentation[0]
-        rows, columns = (parts[:, :64] == world.parts.index("headlights")).nonzero().T
+        parts = pictured(world, resolution=256, headlight_shape=name).segmentation[0]
+        rows, columns = (parts[:, :128] == world.parts.index("headlights")).nonzero().T
         height, width = int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
         return width / height, len(rows) / (width * height)
 
     (flat, _), (_, full), (_, disc) = shape("slim"), shape("square"), shape("round")
-    assert flat > 1.8 and full > 0.865 > disc > 0.6
+    assert flat > 1.8 and full > 0.85 > disc > 0.6
 
 
 @pytest.mark.parametrize("body", TYPES)
