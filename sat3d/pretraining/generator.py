@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ from jaxtyping import Float
 from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from sat3d import shipped
 from sat3d.data.world import PictureBatch
 from sat3d.generators import build_generator, load_generator, save_generator
 from sat3d.generators.eg3d import EG3D
-from sat3d.generators.layers import FullyConnected
 from sat3d.ops import Camera
 from sat3d.pretraining.base import ExportConfig, TrainingClock, check_world, typed_command
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.generator_settings import GeneratorRates, ToyGeneratorConfig, rate_kind
+from sat3d.pretraining.mapping import attribute_network, fit, join, late_layers, stage_networks
 from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
 from sat3d.world import World, load_world, world_of
 
@@ -33,8 +31,9 @@ class GeneratorPretraining(LightningModule):
     """Learn pictures of the world from its codes.
 
     The world's map from z to attributes is fixed and invertible, so every z has a true picture. For the first part of
-    the run w comes from the attributes by a small network, which converges about twice as fast, while the mapping
-    network learns to give the same w from z; then mapping and synthesis train end to end, and that w stays an anchor.
+    the run w comes from the attributes by a small network, which converges about twice as fast. Then the mapping
+    network learns to give the same w from z (see `sat3d.pretraining.mapping`), and for the rest of the run synthesis
+    goes on with the w that it gives.
 
     Args:
         name: of the result, its file and its entry in the manifest; `None` for the world's own (`toycars64`).
@@ -42,18 +41,19 @@ class GeneratorPretraining(LightningModule):
         rates: learning rates.
         weights: of the losses.
         attribute_share: share of the steps that learn from the attributes.
-        mapping_batch: codes a step on which the mapping network follows the attributes' w; four times as many once
-            pictures come from z.
-        mapping_steps: batches of `mapping_batch` codes on which the mapping network alone catches up at the end of the
-            first part. Pictures from z are as sharp as those from the attributes only if it does.
+        mapping_batch: codes a step, when the mapping network learns.
+        mapping_steps: steps on which it learns each stage of the world's map from codes to normal scores, once.
         recovery_steps: batches of `mapping_batch` codes on which the attributes' w is fitted to that of `init`.
         ema: decay of the averaged weights, which are what is graded and exported.
-        init: a generator to continue from (a shipped name or file); its sizes replace `config`. One of this world is
-            refined: the attributes' w is first fitted to its mapping network's. One of another world gives all weights
-            that fit: all but those that read its codes, where these are of another width.
+        init: a generator to continue from (a shipped name or file); its sizes replace `config`, but for the mapping
+            network, which is learned anew. One of this world is refined: the attributes' w is first fitted to that of
+            its mapping network. One of another world gives all other weights.
         export: where the result goes.
         seed: of initial weights and ray samples.
         world: name of the world; the data module's must be the same.
+
+    Raises:
+        ValueError: if the mapping network is too shallow or narrow for the world.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class GeneratorPretraining(LightningModule):
         weights: PictureLossWeights | None = None,
         attribute_share: float = 2 / 3,
         mapping_batch: int = 512,
-        mapping_steps: int = 30_000,
+        mapping_steps: int = 25_000,
         recovery_steps: int = 2_000,
         ema: float = 0.998,
         init: str | None = None,
@@ -78,8 +78,8 @@ class GeneratorPretraining(LightningModule):
         self.world = load_world(world)
         self.name = name or f"{self.world.domain.generator}64"
         self.rates, self.ema, self.seed = rates or GeneratorRates(), ema, seed
-        self.attribute_share, self.mapping_batch, self.mapping_steps = attribute_share, mapping_batch, mapping_steps
-        self.recovery_steps = recovery_steps
+        self.attribute_share, self.mapping_batch = attribute_share, mapping_batch
+        self.mapping_steps, self.recovery_steps, self.init = mapping_steps, recovery_steps, init
         self.caught_up = False
         self.strict_loading = False
         self.export = export or ExportConfig()
@@ -87,14 +87,12 @@ class GeneratorPretraining(LightningModule):
         config = config or ToyGeneratorConfig()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = config.build(self.world) if init is None else continued(init, self.world)
+            generator = config.build(self.world) if init is None else continued(init, config, self.world)
             assert isinstance(generator, EG3D)
-            features = self.world.features(torch.full((1, len(self.world.attributes)), 0.5)).shape[1]
-            self.from_attributes = nn.Sequential(
-                FullyConnected(features, 128, activate=True), FullyConnected(128, generator.w_dim, activate=True)
-            )
+            self.from_attributes = attribute_network(self.world, generator.w_dim)
         known = None if init is None else world_of(load_generator(init).name)
         self.recovered = known is None or known.name != world
+        stage_networks(generator.backbone.mapping.requires_grad_(False), self.world, seed)  # is there room for them?
         self.generator = generator
         self.average = copy.deepcopy(generator).requires_grad_(False)
         self.average_from_attributes = copy.deepcopy(self.from_attributes).requires_grad_(False)
@@ -112,7 +110,6 @@ class GeneratorPretraining(LightningModule):
         groups = [{"params": ps, "lr": getattr(self.rates, kind)} for kind, ps in kinds.items()]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         steps = int(self.trainer.estimated_stepping_batches)
-        joint = self.attribute_share * steps
 
         def rate(step: int) -> float:
             rise = min(1.0, (step + 1) / max(1, self.rates.warmup))
@@ -120,12 +117,7 @@ class GeneratorPretraining(LightningModule):
                 self.rates.floor + (1 - self.rates.floor) * 0.5 * (1 + math.cos(math.pi * min(1, step / steps)))
             )
 
-        def mapping_rate(step: int) -> float:
-            return rate(step) * (1.0 if step < joint else self.rates.joint)
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, [mapping_rate if k == "mapping" else rate for k in kinds]
-        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_fit_start(self) -> None:
@@ -145,19 +137,16 @@ class GeneratorPretraining(LightningModule):
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         if self._learns_from_attributes:
             w = self.from_attributes(self._features(batch))
-            following = self._following(random)
         else:
             if not self.caught_up:
                 self._catch_up()
             w = self.generator.map(batch.z)[:, 0]
-            following = self._following(random, 4)
         s = self.generator.styles(w.unsqueeze(1).expand(-1, self.generator.num_ws, -1))
         camera = Camera.from_label(batch.camera_label)
         rendering, marched = self.generator.trace(self.generator.planes(s), s, camera, jitter=random)
         parts = self.loss(rendering, marched, batch)
-        total = sum(parts.values(), following)
+        total = torch.stack(list(parts.values())).sum()
         self.log_dict({f"train/{k}": v for k, v in parts.items()}, batch_size=len(batch))
-        self.log("train/following", following, batch_size=len(batch))
         self.log("train/loss", total, prog_bar=True, batch_size=len(batch))
         return total
 
@@ -166,52 +155,45 @@ class GeneratorPretraining(LightningModule):
 
     def _recover(self) -> None:
         """Train the network from attributes alone until it gives the w that a refined generator's mapping gives."""
+        assert self.init is not None
+        first = load_generator(self.init).to(self.device)
 
-        def loss(random: torch.Generator) -> Tensor:
-            z, features = self._fresh(self.mapping_batch, random)
+        def loss(step: int) -> Tensor:
+            z = self._codes(step)
+            features = self.world.features(self.world.coordinates(z)).float().to(self.device)
             with torch.no_grad():
-                target = self.generator.map(z)[:, 0]
+                target = first.map(z.to(self.device))[:, 0]
             return (self.from_attributes(features) - target).square().mean()
 
-        self._fit(self.from_attributes, self.rates.styles, self.recovery_steps, loss, "attributes follow")
+        fit(self.from_attributes, self.rates.styles, self.recovery_steps, loss, "attributes give w", self._quiet)
         self.average_from_attributes.load_state_dict(self.from_attributes.state_dict())
         self.recovered = True
 
     def _catch_up(self) -> None:
-        """Train the mapping network alone until it gives the w that the attributes give, once."""
+        """Make the mapping network give the w that the attributes give, once."""
         mapping = self.generator.backbone.mapping
-        self._fit(mapping, self.rates.mapping, self.mapping_steps, self._following, "mapping follows")
+        networks = stage_networks(mapping, self.world, self.seed)
+        for i, network in enumerate(networks):
+            network.to(self.device)
+
+            def loss(step: int, i: int = i, network: nn.Sequential = network) -> Tensor:
+                z = self._codes(step)
+                stages = [z, *self.world.stages(z)]
+                return (network(stages[i].to(self.device)) - stages[i + 1].to(self.device)).square().mean()
+
+            doing = f"mapping, stage {i + 1} of {len(networks)}"
+            fit(network, self.rates.mapping, self.mapping_steps, loss, doing, self._quiet)
+        join(mapping, [*networks, late_layers(self.world, self.average_from_attributes)], self.seed)
         self.average.backbone.mapping.load_state_dict(mapping.state_dict())
         self.caught_up = True
 
-    def _fit(
-        self, network: nn.Module, rate: float, steps: int, loss: Callable[[torch.Generator], Tensor], doing: str
-    ) -> None:
-        optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=(0.9, 0.99))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-        quiet = self.trainer.progress_bar_callback is None
-        with torch.enable_grad():
-            for step in (bar := tqdm(range(steps), desc=doing, disable=quiet)):
-                difference = loss(torch.Generator().manual_seed(self.seed * 1_000_003 + 10**9 + step))
-                optimizer.zero_grad()
-                difference.backward()
-                optimizer.step()
-                schedule.step()
-                if step % 50 == 0:
-                    bar.set_postfix(difference=f"{float(difference.detach()):.4f}")
+    @property
+    def _quiet(self) -> bool:
+        return self.trainer.progress_bar_callback is None
 
-    def _fresh(self, count: int, random: torch.Generator) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b f"]]:
-        """Sample codes, and give what the world knows of them."""
-        z = torch.randn(count, self.generator.z_dim, generator=random)
-        features = self.world.features(self.world.coordinates(z)).float()
-        return z.to(self.device), features.to(self.device)
-
-    def _following(self, random: torch.Generator, batches: int = 1) -> Float[Tensor, ""]:
-        """Ask the mapping network for the w that the attributes give, on fresh codes."""
-        z, features = self._fresh(batches * self.mapping_batch, random)
-        with torch.no_grad():
-            target = self.from_attributes(features)
-        return (self.generator.map(z)[:, 0] - target).square().mean()
+    def _codes(self, step: int) -> Float[Tensor, "b z"]:
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + 10**9 + step)
+        return torch.randn(self.mapping_batch, self.generator.z_dim, generator=random)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take the step, and at once the averages after it: checkpoints are saved before modules' own batch ends."""
@@ -303,11 +285,12 @@ class GeneratorPretraining(LightningModule):
             )
 
 
-def continued(init: str, world: World) -> EG3D:
-    """Return a trainable generator of a world with the weights of another, as far as they fit.
+def continued(init: str, sizes: ToyGeneratorConfig, world: World) -> EG3D:
+    """Return a trainable generator of a world with the weights of another, all but its mapping network's.
 
     Args:
         init: name or file of the other.
+        sizes: of the mapping network.
         world: whose codes it takes; its cameras and depths replace the other's.
 
     Raises:
@@ -316,14 +299,13 @@ def continued(init: str, world: World) -> EG3D:
     other = load_generator(init)
     if not isinstance(other, EG3D):
         raise ValueError(f"init={init!r} is no EG3D generator")
-    config = {**other.config, "z_dim": world.z_dim}
+    config = {**other.config, "z_dim": world.z_dim, "mapping": sizes.mapping}
     near, far = world.domain.depths
     config["rendering"] = {**config["rendering"], "ray_start": near, "ray_end": far}
     generator = build_generator(config)
     assert isinstance(generator, EG3D)
-    fresh = generator.state_dict()
-    fitting = {name: t for name, t in other.state_dict().items() if t.shape == fresh[name].shape}
-    generator.load_state_dict({**fresh, **fitting})
+    known = {name: t for name, t in other.state_dict().items() if ".mapping." not in name}
+    generator.load_state_dict({**generator.state_dict(), **known})
     generator.cameras = world.domain.cameras
     generator.train().requires_grad_(True)
     return generator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -35,7 +36,7 @@ class ToyGeneratorConfig:
     """
 
     w_dim: int = 64
-    mapping_layers: int = 8
+    mapping_layers: int = 9
     mapping_width: int = 256
     channel_base: int = 2048
     channel_max: int = 96
@@ -47,6 +48,16 @@ class ToyGeneratorConfig:
     neural_resolution: int = 32
     superresolution_channels: int = 32
     density_gain: float = 20.0
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """Options of the mapping network."""
+        return {
+            "num_layers": self.mapping_layers,
+            "layer_features": self.mapping_width,
+            "lr_multiplier": 1.0,
+            "normalize_z": False,
+        }
 
     def build(self, world: World) -> EG3D:
         """Return the generator of a world with fresh weights."""
@@ -64,12 +75,7 @@ class ToyGeneratorConfig:
                 density_gain=self.density_gain,
                 neural_resolution=self.neural_resolution,
                 plane_axes=tuple(tuple(map(tuple, plane)) for plane in axes),
-                mapping={
-                    "num_layers": self.mapping_layers,
-                    "layer_features": self.mapping_width,
-                    "lr_multiplier": 1.0,
-                    "normalize_z": False,
-                },
+                mapping=self.mapping,
                 backbone=SynthesisOptions(self.channel_base, self.channel_max, position=True),
                 rendering=RenderingOptions(*world.domain.depths, self.samples, 0),
                 superresolution=SuperResolutionOptions(
@@ -97,10 +103,7 @@ class GeneratorRates:
             better.
         styles: the affine maps to styles, and the network from attributes to w. On all heads, 250 steps, the rest at
             4e-3: 17.9 dB with 0.02, 16.4 dB with 4e-3. One run each.
-        mapping: the mapping network. Following the attributes' w for 600 batches of 512 codes, 0.03 left less than half
-            of the error that 2e-3 left (world 1).
-        joint: share of `mapping` that is left once pictures come from z: a rate that learns from nothing would undo
-            what `mapping_steps` have refined.
+        mapping: the mapping network, before its own cosine.
         decoder: the decoder of plane features.
         rest: convolutions, toRGB, super-resolution.
         floor: share of the rate that is left at the end.
@@ -110,7 +113,6 @@ class GeneratorRates:
     position: float = 0.03
     styles: float = 0.02
     mapping: float = 0.03
-    joint: float = 0.3
     decoder: float = 4e-3
     rest: float = 1e-2
     floor: float = 0.03

@@ -98,6 +98,10 @@ class World:
         """Map codes to uniform coordinates in (0, 1), in float64."""
         return torch.from_numpy(uniform_from_normal(self.code_map.normal(_array(z))))
 
+    def stages(self, z: Float[Tensor, "b z"]) -> list[Float[Tensor, "b z"]]:
+        """Give what codes become on their way to correlated normal scores, which come last, in float32."""
+        return [torch.from_numpy(g.astype(np.float32)) for g in self.code_map.stages(_array(z))]
+
     def codes(self, u: Float[Tensor, "b a"]) -> Float[Tensor, "b z"]:
         """Map coordinates back to codes, in float32."""
         return torch.from_numpy(self.code_map.code(normal_from_uniform(_array(u))).astype(np.float32))

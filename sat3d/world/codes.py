@@ -40,6 +40,7 @@ class CodeMap:
         if not np.allclose(np.diag(self.correlations), 1) or np.linalg.eigvalsh(self.correlations).min() <= 0:
             raise ValueError("correlations must be a positive definite matrix with ones on its diagonal")
         self._factor = np.linalg.cholesky(self.correlations)
+        self._halves: list[int] = []  # how many rotations each half of a round ends with
         # RandomState's stream is frozen across versions of numpy, and with it the world
         random = np.random.RandomState(seed)
         self._rotations = []
@@ -52,13 +53,20 @@ class CodeMap:
                     pair = np.array([turned[-1], read[0]])
                     rest = np.setdiff1d(order, pair)
                     self._rotations.append(_Rotation(pair.reshape(1, 2), rest, random, bend, reads))
+                self._halves.append(len(self._rotations))
 
     def normal(self, z: Floats) -> Floats:
         """Map codes (B, n) to correlated normal scores (B, n)."""
-        g = np.array(z, dtype=np.float64)
-        for rotation in self._rotations:
+        return self.stages(z)[-1]
+
+    def stages(self, z: Floats) -> list[Floats]:
+        """Give what codes (B, n) are after each half of a round, (B, n) each; the last are correlated normal scores."""
+        g, stages = np.array(z, dtype=np.float64), []
+        for i, rotation in enumerate(self._rotations, start=1):
             rotation.turn(g, 1.0)
-        return np.asarray(g @ self._factor.T)
+            if i in self._halves:
+                stages.append(g.copy())
+        return [*stages[:-1], np.asarray(stages[-1] @ self._factor.T)]
 
     def code(self, x: Floats) -> Floats:
         """Map normal scores (B, n) back to codes (B, n)."""

@@ -80,7 +80,7 @@ def pretrainings(world_generator, cache, export) -> dict:
     case = _experiment("pretraining/generator.yaml")
     case["data"]["init_args"] |= {"count": 64, "batch_size": 8, "val_count": 8, "test_count": 8, "seed": 3}
     case["data"]["init_args"] |= {"render_workers": 1}
-    tiny = {"w_dim": 16, "mapping_layers": 2, "mapping_width": 16, "channel_base": 128, "channel_max": 8}
+    tiny = {"w_dim": 16, "mapping_layers": 5, "mapping_width": 128, "channel_base": 128, "channel_max": 8}
     tiny |= {"plane_resolution": 16, "plane_channels": 4, "decoder_hidden": 8, "features": 4, "samples": 8}
     tiny |= {"neural_resolution": 32, "superresolution_channels": 4}
     case["model"]["init_args"] |= {"config": tiny, "mapping_steps": 20, "mapping_batch": 64}

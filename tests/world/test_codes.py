@@ -56,6 +56,15 @@ def test_the_map_is_smooth(code_map, pairs):
     assert np.quantile(gain, 0.999) < 6
 
 
+def test_stages_turn_one_half_after_the_other_and_end_in_the_scores(code_map, pairs):
+    z, x = pairs
+    stages = code_map.stages(z)
+    turned = [np.abs(after - before).max(axis=0) > 0 for before, after in zip([z, *stages], stages[:1], strict=False)]
+    assert len(stages) == 2 and np.array_equal(stages[-1], x)
+    # an odd one out turns with one of the others
+    assert code_map.size // 2 <= turned[0].sum() <= code_map.size // 2 + 2
+
+
 def test_zero_bend_leaves_only_the_correlations():
     correlations = np.eye(4)
     correlations[0, 1] = correlations[1, 0] = 0.5
