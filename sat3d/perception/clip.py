@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -75,13 +77,28 @@ def load_clip(name: str = "toyfaces-clip", pretrained: str | None = None) -> Cli
     quick = bool((get_pretrained_cfg(name, weights) or {}).get("quick_gelu", False)) if weights else False
     try:
         if name in OWN_MODELS:
-            model = create_model(name, precision="fp32")
+            with _weights_follow():
+                model = create_model(name, precision="fp32")
             model.load_state_dict(with_all_words(read_weights(Path(str(weights)), "clip")[1], model))
         else:
             model = create_model(name, weights, precision="fp32", force_quick_gelu=quick)
     except (RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"open_clip could not load {name!r} with pretrained={weights!r}: {error}") from error
     return ClipModel(model, get_tokenizer(name), name)
+
+
+@contextmanager
+def _weights_follow() -> Iterator[None]:
+    """Keep open_clip from warning of random weights, which are replaced at once."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No pretrained weights loaded")
+
+    logging.getLogger().addFilter(is_news)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(is_news)
 
 
 WORDS = "token_embedding.weight"

@@ -83,6 +83,11 @@ def test_loading_is_shared(clip, clip_file):
     assert load_clip("toyfaces-clip", pretrained=str(clip_file)) is clip
 
 
+def test_weights_that_come_with_the_package_are_not_called_random(caplog):
+    load_clip.__wrapped__("toycars-clip")  # past the cache
+    assert not [r for r in caplog.records if "random" in r.getMessage()]
+
+
 def test_errors(clip_file, tmp_path):
     with pytest.raises(ValueError, match=r"unknown to open_clip; known: .*toyfaces-clip"):
         load_clip("ViT-B-33", pretrained="openai")
