@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from sat3d.visualization.files import to_uint8
 
-GAP, BAND, PAPER, INK = 4, 18, (255, 255, 255), (40, 40, 40)
+GAP, BAND, LINE, PAPER, INK = 4, 18, 14, (255, 255, 255), (40, 40, 40)
 
 
 def picture_grid(
@@ -39,7 +41,9 @@ def picture_grid(
         raise ValueError(f"{r} rows and {c} columns do not fit {len(rows)} and {len(columns)} labels")
     font = ImageFont.load_default(size=12)
     left = max((int(font.getlength(label)) + 2 * GAP for label in rows), default=0)
-    top = BAND if columns else 0
+    heads = [_broken(label, font, w + GAP) for label in columns]
+    lines = max((head.count("\n") for head in heads), default=0)
+    top = BAND + lines * LINE if columns else 0
     page = Image.new("RGB", (left + c * (w + GAP) + GAP, top + r * (h + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(page)
     for i in range(r):
@@ -48,9 +52,20 @@ def picture_grid(
             draw.text((left - GAP, y + h / 2), rows[i], INK, font, anchor="rm")
         for j in range(c):
             page.paste(Image.fromarray(data[i, j]), (left + GAP + j * (w + GAP), y))
-    for j, label in enumerate(columns):
-        draw.text((left + GAP + j * (w + GAP) + w / 2, BAND / 2 + 2), label, INK, font, anchor="mm")
+    for j, head in enumerate(heads):
+        middle = left + GAP + j * (w + GAP) + w / 2, (top + GAP) / 2
+        draw.multiline_text(middle, head, INK, font, anchor="mm", spacing=1, align="center")
     return np.asarray(page)
+
+
+def _broken(label: str, font: Any, width: int) -> str:
+    """Break a label into lines after spaces, underscores and slashes, where it is wider than its column."""
+    lines = [""]
+    for word in re.findall(r"[^ _/]*[ _/]?", label):
+        if lines[-1] and font.getlength((lines[-1] + word).rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def resized(picture: UInt8[np.ndarray, "h h 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:

@@ -32,6 +32,15 @@ def test_grid_places_every_picture_and_label(tmp_path):
         picture_grid(images, ["a"])
 
 
+def test_labels_wider_than_their_column_are_broken_into_lines() -> None:
+    images = torch.zeros(1, 2, 3, 64, 64)
+    one, two = picture_grid(images, columns=["hat", "smile"]), picture_grid(images, columns=["hat", "headlight_shape"])
+    assert two.shape[1] == one.shape[1] and len(two) == len(one) + 14
+    inked = (two[: len(two) - 72] < 128).all(-1).any(0)  # above the pictures
+    between = slice(4 + 64, 4 + 64 + 4)
+    assert inked[4:68].any() and inked[72:136].any() and not inked[between].any() and not inked[140:].any()
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.webp"])
 def test_clip_can_be_read_back(tmp_path, name):
     frames = np.zeros((5, 33, 48, 3), np.uint8)
