@@ -26,6 +26,8 @@ from sat3d.pretraining.mapping import attribute_network, fit, join, late_layers,
 from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
 from sat3d.world import World, load_world, world_of
 
+RECOVERY_RATE = 0.02  # however gently a generator is refined, the w of its attributes is found from random weights
+
 
 class GeneratorPretraining(LightningModule):
     """Learn pictures of the world from its codes.
@@ -64,7 +66,7 @@ class GeneratorPretraining(LightningModule):
         weights: PictureLossWeights | None = None,
         attribute_share: float = 2 / 3,
         mapping_batch: int = 512,
-        mapping_steps: int = 25_000,
+        mapping_steps: int = 32_000,
         recovery_steps: int = 2_000,
         ema: float = 0.998,
         init: str | None = None,
@@ -129,9 +131,9 @@ class GeneratorPretraining(LightningModule):
 
     @property
     def _learns_from_attributes(self) -> bool:
-        """Whether w still comes from the attributes. Graded outside a fit, it never does."""
-        fitting = self.trainer.state.fn == TrainerFn.FITTING
-        return fitting and self.global_step < self.attribute_share * int(self.trainer.estimated_stepping_batches)
+        """Whether w still comes from the attributes; in the last step it never does."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        return self.global_step < min(self.attribute_share * steps, steps - 1)
 
     def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
@@ -165,7 +167,7 @@ class GeneratorPretraining(LightningModule):
                 target = first.map(z.to(self.device))[:, 0]
             return (self.from_attributes(features) - target).square().mean()
 
-        fit(self.from_attributes, self.rates.styles, self.recovery_steps, loss, "attributes give w", self._quiet)
+        fit(self.from_attributes, RECOVERY_RATE, self.recovery_steps, loss, "attributes give w", self._quiet)
         self.average_from_attributes.load_state_dict(self.from_attributes.state_dict())
         self.recovered = True
 
@@ -179,7 +181,7 @@ class GeneratorPretraining(LightningModule):
             def loss(step: int, i: int = i, network: nn.Sequential = network) -> Tensor:
                 z = self._codes(step)
                 stages = [z, *self.world.stages(z)]
-                return (network(stages[i].to(self.device)) - stages[i + 1].to(self.device)).square().mean()
+                return (network(stages[i].to(self.device)) - stages[i + 1].to(self.device)).abs().mean()
 
             doing = f"mapping, stage {i + 1} of {len(networks)}"
             fit(network, self.rates.mapping, self.mapping_steps, loss, doing, self._quiet)
@@ -227,7 +229,7 @@ class GeneratorPretraining(LightningModule):
             self.average = copy.deepcopy(exported)
 
     def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
-        early = self._learns_from_attributes
+        early = self.trainer.state.fn == TrainerFn.FITTING and not self.caught_up
         self._grade(batch, self.average_from_attributes(self._features(batch)) if early else self._mapped(batch))
 
     def test_step(self, batch: PictureBatch, batch_idx: int) -> None:

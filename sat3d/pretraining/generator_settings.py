@@ -36,7 +36,7 @@ class ToyGeneratorConfig:
     """
 
     w_dim: int = 64
-    mapping_layers: int = 9
+    mapping_layers: int = 11
     mapping_width: int = 256
     channel_base: int = 2048
     channel_max: int = 96
