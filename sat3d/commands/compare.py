@@ -56,7 +56,7 @@ class Search:
     tolerance: float = 0.1
 
 
-PASSED_ON = ("quick", "train_only", "marked", "jobs", "device")
+PASSED_ON = ("seeds", "quick", "train_only", "marked", "jobs", "device")
 """What may be said of all domains at once; the rest is said in each one's config."""
 
 
@@ -105,8 +105,8 @@ def main(
 
     Args:
         methods: By name, see each; those that look at references and those that are told values may be mixed.
-        domains: By name, configs of comparisons in place of methods; what goes with them is title, out, quick,
-            train_only, marked, jobs and device.
+        domains: By name, configs of comparisons in place of methods; what goes with them is title, out, seeds,
+            quick, train_only, marked, jobs and device.
         generator: Name or file.
         attributes: What is edited; all that labeller, judge and methods share, if not given.
         labeller: Attribute predictor that chooses strengths; what is shipped for the generator, if not given.

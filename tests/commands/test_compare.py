@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from functools import wraps
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import yaml
 from safetensors.torch import load
 
 from sat3d.cli import main
+from sat3d.commands import compare as command
 from sat3d.evaluation import comparison
 from sat3d.generators import load_generator
 from sat3d.methods import MaskEditor
@@ -226,6 +228,18 @@ def test_a_quick_look_at_domains_leaves_their_own_folders_alone(domains):
     assert {out: (domains / f"{out}/results.json").read_bytes() for out in before} == before
     assert {p.name for p in (domains / "short").iterdir()} == {"heads", "toy-cars", "report.html", "table.md"}
     assert json.loads((domains / "short/heads/results.json").read_text())["seeds"] == [1]
+
+
+def test_seeds_may_be_said_of_all_domains(domains, monkeypatch):
+    plans, compared = [], command.main
+
+    @wraps(compared)
+    def noted(**asked):
+        return compared(**asked) if asked["domains"] else plans.append(asked)
+
+    monkeypatch.setattr(command, "main", noted)
+    main(["compare", "--config=worlds.yaml", "--seeds=[5]", "--train_only=true"])
+    assert [plan["seeds"] for plan in plans] == [[5], [5]] and [plan["codes"] for plan in plans][1] == 3
 
 
 @pytest.mark.parametrize(
