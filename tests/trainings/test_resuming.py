@@ -134,6 +134,8 @@ def test_checkpoints_hold_what_is_trained_and_nothing_that_is_frozen(wholes, nam
     own = trained + nbytes(checkpoint["optimizer_states"])
     if trained == 4:  # closed form: nothing is trained but a clock
         own = nbytes({key: value for key, value in state.items() if not key.startswith("generator.")})
+    if name == "pretraining-generator":  # its mapping network is learned too, but by an optimizer that is gone
+        own += nbytes({key: value for key, value in state.items() if key.startswith("generator.backbone.mapping.")})
     assert nbytes(checkpoint) <= 2 * own
 
 
