@@ -60,14 +60,15 @@ def test_a_fit_leaves_heat_maps_strips_and_an_orbit(toys, tmp_path, kind):
     row = picture_grid(views(model.generator, styles, camera)[None, :, 0])
     page = np.asarray(Image.open(folder / "strips-attributes.png"))
     side = model.generator.resolution
-    strip = page[22 : 22 + side, -6 * (side + 4) - 4 :][:, : row.shape[1]]
+    first = len(page) - 2 * (side + 4)  # below the labels: two rows of pictures
+    strip = page[first : first + side, -6 * (side + 4) - 4 :][:, : row.shape[1]]
     np.testing.assert_array_equal(strip[:, 4:-4], row[4:-4, 4:-4])
 
     # Large pictures are made smaller, one by one.
     small = ChannelFigures(strength=5.0, side=side // 4)._strip(model, [("", "hat/cap", source)], camera)
     assert small.shape[1] <= 6 * (side // 4 + 4) + 16
     expected = interpolate(views(model.generator, styles[:1], camera)[:, 0], side // 4, mode="bilinear", antialias=True)
-    shown = small[22 : 22 + side // 4, -6 * (side // 4 + 4) :][:, : side // 4]
+    shown = small[-4 - side // 4 : -4, -6 * (side // 4 + 4) :][:, : side // 4]
     assert np.abs(shown.astype(int) - to_uint8(expected)[0].astype(int)).max() <= 1
 
 
