@@ -28,8 +28,7 @@ STEEPNESS = 30.0  # of the steps: they rise within 1/30 of a normal score's stan
 def fit(network: nn.Module, rate: float, steps: int, loss: Callable[[int], Tensor], doing: str, quiet: bool) -> None:
     """Train fully connected layers alone, on a cosine: square weights by Muon (Jordan 2024), all else by Adam.
 
-    Muon's step has the same length in every direction. On the scores of cars, 2,000 batches of 512 codes and five
-    layers of 256, it left .039 where Adam left .115, in twice the time (root mean square; one run each).
+    Muon's step has the same length in every direction, which serves regressions as exact as these.
 
     Args:
         network: of `FullyConnected` layers.

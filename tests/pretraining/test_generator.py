@@ -95,9 +95,7 @@ def test_the_probe_reads_linear_codes_and_not_scrambled_ones() -> None:
 
 
 @pytest.mark.parametrize("name", ["animals", "cars"])
-def test_a_generator_of_another_world_gives_all_weights_but_those_that_read_its_codes(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_generator_of_another_world_gives_all_weights_but_its_mapping_networks(tmp_path: Path, name: str) -> None:
     heads, world = load_world("heads"), load_world(name)
     other = build_generator({**tiny_generator(0).config, "z_dim": heads.z_dim})
     other.cameras = heads.domain.cameras
