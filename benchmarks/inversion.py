@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sat3d.cli import main as door
 from sat3d.data import StyleCodeDataModule
+from sat3d.evaluation.comparison.eyes import Eyes, Sight
+from sat3d.evaluation.comparison.protocol import MatchedProtocol, Rules
+from sat3d.evaluation.comparison.results import kernel_distance
 from sat3d.evaluation.contestants import Contestant
-from sat3d.evaluation.eyes import Eyes, Sight
-from sat3d.evaluation.matched import MatchedProtocol, Rules
-from sat3d.evaluation.results import kernel_distance
 from sat3d.generators import Generator, load_generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.inversion import (

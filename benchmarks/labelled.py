@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sat3d.evaluation.roster import fit_editor, run_door
-from sat3d.evaluation.success_table import difference, markdown, summarise
+from sat3d.evaluation.success.table import difference, markdown, summarise
 
 EIGHT = "[hair_length, glasses, smile, mouth_open, beard, moustache, eyebrows, hat]"
 EDITABLE = EIGHT[:-1] + ", hair_colour, hair_curl, shirt_colour, hat_colour, background]"

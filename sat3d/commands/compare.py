@@ -13,7 +13,7 @@ from sat3d.modules import import_modules
 from sat3d.shipped import companion
 
 if TYPE_CHECKING:
-    from sat3d.evaluation.comparison import Entry
+    from sat3d.evaluation.comparison.plan import Entry
 
 Plain = None | bool | int | float | str | list | dict  # type: ignore[type-arg]
 """A setting as YAML has it. (jsonargparse would make an object of an `Any` with a class path.)"""
@@ -167,8 +167,8 @@ def main(
         print(f"{editors}: {len(entries)} editors; trained now: {len(seconds)}, in {sum(seconds):.0f} s of processes")
         return
 
-    from sat3d.evaluation.comparison import Plan
-    from sat3d.evaluation.matched import Rules
+    from sat3d.evaluation.comparison.plan import Plan
+    from sat3d.evaluation.comparison.protocol import Rules
 
     labeller, judge = labeller or required(generator, "labeller"), judge or required(generator, "judge")
     identity, parser, clip = (
@@ -185,7 +185,7 @@ def main(
         other_yaw=other_yaw,
         seed=seed, rules=rules,
     )  # fmt: skip
-    from sat3d.evaluation.reported import compare
+    from sat3d.evaluation.comparison.compare import compare
 
     command = "sat3d compare " + " ".join(sys.argv[2:]) if "compare" in sys.argv[1:2] else "sat3d compare"
     table = compare(
@@ -202,7 +202,7 @@ def _compare_domains(asked: dict[str, Any]) -> None:
 
     from jsonargparse import ArgumentError, ArgumentParser
 
-    from sat3d.evaluation.domains import addresses, write_domains
+    from sat3d.evaluation.comparison.domains import addresses, write_domains
 
     given = {name: asked[name] for name, p in signature(main).parameters.items() if asked[name] != p.default}
     if unknown := given.keys() - {"domains", "title", "out", *PASSED_ON}:
@@ -251,7 +251,8 @@ def _trained(
 
     from tqdm.auto import tqdm
 
-    from sat3d.evaluation.comparison import Entry, timed
+    from sat3d.evaluation.comparison.plan import Entry
+    from sat3d.evaluation.comparison.work import timed
     from sat3d.evaluation.roster import find_run, fit_editor, slug
 
     entries, missing = [], []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from sat3d.data import LabelledLatentDataModule, SampledLatents, StyleCodeDataModule
-    from sat3d.evaluation.pose import PoseReader
+    from sat3d.evaluation.success.pose import PoseReader
 
 POSES = 400
 """Codes from which poses are learned."""
@@ -92,8 +92,8 @@ def main(
         success_grid,
         write_successes,
     )
-    from sat3d.evaluation.success_table import write_rows
-    from sat3d.evaluation.transitions import grade_transitions, transition_table
+    from sat3d.evaluation.success.table import write_rows
+    from sat3d.evaluation.success.transitions import grade_transitions, transition_table
     from sat3d.methods import load_editor
     from sat3d.perception import IdentityEmbedder, Scorer, load_observer
     from sat3d.visualization import write_picture
@@ -150,7 +150,7 @@ def main(
 def _pose(data: StyleCodeDataModule, judge: str, where: torch.device) -> PoseReader | None:
     """Learn to read poses off the pictures of a 3-D generator, from all around; `None` for a 2-D one."""
     from sat3d.data import StyleCodeDataModule
-    from sat3d.evaluation.pose import PoseReader
+    from sat3d.evaluation.success.pose import PoseReader
     from sat3d.perception import load_perceptual
 
     net = data.generator.to(where)

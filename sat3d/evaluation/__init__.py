@@ -1,9 +1,10 @@
 """Evaluation: methods held against baselines and the world's ideal edit, by a judge that trained none of them."""
 
 from sat3d.evaluation.baselines import IdealEdit, copy_editor, participating, random_editor
-from sat3d.evaluation.contestants import Contestant, grade_all, shared_attributes, success_grid
-from sat3d.evaluation.success import SuccessProtocol
-from sat3d.evaluation.success_table import write_successes
+from sat3d.evaluation.contestants import Contestant, shared_attributes
+from sat3d.evaluation.success.grading import grade_all, success_grid
+from sat3d.evaluation.success.protocol import SuccessProtocol
+from sat3d.evaluation.success.table import write_successes
 from sat3d.evaluation.tasks import opposite_tasks
 from sat3d.evaluation.transfer import (
     TransferResult,

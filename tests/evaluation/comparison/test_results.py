@@ -8,9 +8,9 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from sat3d.evaluation.matched import Outcome
-from sat3d.evaluation.measures import BY_KEY
-from sat3d.evaluation.results import (
+from sat3d.evaluation.comparison.measures import BY_KEY
+from sat3d.evaluation.comparison.protocol import Outcome
+from sat3d.evaluation.comparison.results import (
     Standing,
     drift_at,
     drift_curve,

@@ -25,9 +25,9 @@ from torch import Tensor
 from torchmetrics.functional.regression import spearman_corrcoef
 
 from sat3d.evaluation.bootstrap import Interval
-from sat3d.evaluation.carried import carried_along, ideal_outcome
-from sat3d.evaluation.matched import MatchedProtocol, Outcome
-from sat3d.evaluation.measures import MEASURES
+from sat3d.evaluation.comparison.carried import carried_along, ideal_outcome
+from sat3d.evaluation.comparison.measures import MEASURES
+from sat3d.evaluation.comparison.protocol import MatchedProtocol, Outcome
 from sat3d.evaluation.rows import Row, interval_of
 from sat3d.evaluation.tasks import Task
 from sat3d.methods.sweeps import dependency_columns, tail_of

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sat3d.evaluation.measures import BY_KEY
-from sat3d.evaluation.report import fill, read_comparison, write_page
-from sat3d.evaluation.results import estimate, head_of, named, notes_of, tables_of, written
+from sat3d.evaluation.comparison.measures import BY_KEY
+from sat3d.evaluation.comparison.page import fill, read_comparison, write_page
+from sat3d.evaluation.comparison.results import estimate, head_of, named, notes_of, tables_of, written
 from sat3d.evaluation.roster import slug
 from sat3d.evaluation.tables import Table, html_table
 from sat3d.visualization import replacing

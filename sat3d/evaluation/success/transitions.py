@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from sat3d.evaluation.contestants import Contestant, grade_all
+from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.rows import Row, interval_of
-from sat3d.evaluation.success import KEPT, SuccessProtocol
-from sat3d.evaluation.success_table import cell
+from sat3d.evaluation.success.grading import grade_all
+from sat3d.evaluation.success.protocol import KEPT, SuccessProtocol
+from sat3d.evaluation.success.table import cell
 from sat3d.evaluation.tables import markdown_table
 from sat3d.evaluation.tasks import Task
 from sat3d.perception import Scorer

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sat3d.evaluation.bootstrap import Interval
-from sat3d.evaluation.matched import Outcome
-from sat3d.evaluation.measures import MEASURES, Measure
+from sat3d.evaluation.comparison.measures import MEASURES, Measure
+from sat3d.evaluation.comparison.protocol import Outcome
 from sat3d.evaluation.rows import Place, Row, interval_of, paired_difference, place_of
 from sat3d.evaluation.tables import Estimate, Table, markdown_table
 from sat3d.visualization import replacing

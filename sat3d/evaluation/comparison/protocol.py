@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sat3d.evaluation.comparison.eyes import Eyes, Sight
+from sat3d.evaluation.comparison.strengths import CALIBRATION, Match, Response, match_strengths, response_of
 from sat3d.evaluation.contestants import Contestant
-from sat3d.evaluation.eyes import Eyes, Sight
-from sat3d.evaluation.matching import CALIBRATION, Match, Response, match_strengths, response_of
 from sat3d.evaluation.tasks import Task, drawn_references, log_odds_towards, opposite_tasks
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch

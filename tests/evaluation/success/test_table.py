@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sat3d.evaluation.rows import interval_of
-from sat3d.evaluation.success_table import difference, summarise, write_successes
+from sat3d.evaluation.success.table import difference, summarise, write_successes
 
 
 def row(method, code, success, psnr, seed="0", attribute="smile"):

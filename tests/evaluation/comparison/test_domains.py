@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from sat3d.evaluation.domains import addresses, overview, write_domains
+from sat3d.evaluation.comparison.domains import addresses, overview, write_domains
 from sat3d.evaluation.tables import Estimate
-from tests.evaluation.pages import HOSTILE, comparison, expected, part, settle, shown, slide
+from tests.evaluation.comparison.pages import HOSTILE, comparison, expected, part, settle, shown, slide
 
 DOMAINS = {"Heads": "heads", "<i>Animals</i>": "i-animals-i", "Cars": "cars"}
 HEADS, ANIMALS, CARS = DOMAINS

@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from sat3d.evaluation.comparison.protocol import MatchedProtocol
 from sat3d.evaluation.contestants import Contestant
-from sat3d.evaluation.matched import MatchedProtocol
 from sat3d.evaluation.roster import slug
 from sat3d.evaluation.rows import Row
 from sat3d.evaluation.tasks import Task

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sat3d.evaluation import SuccessProtocol, opposite_tasks
-from sat3d.evaluation.success import search_strength
+from sat3d.evaluation.success.protocol import search_strength
 from sat3d.evaluation.tasks import Task
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sat3d.evaluation.bootstrap import Interval
-from sat3d.evaluation.matched import MatchedProtocol, Outcome
+from sat3d.evaluation.comparison.protocol import MatchedProtocol, Outcome
 from sat3d.methods.sweeps import tail_of
 from sat3d.world import World
 

@@ -14,7 +14,7 @@ from typing import Any
 from sat3d.visualization import replacing
 
 FORMAT = 1
-ASSETS = Path(__file__).parent / "report_assets"
+ASSETS = Path(__file__).parent / "assets"
 DRAWING = ("elements.js", "tables.js", "plots.js", "pictures.js", "page.js")
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sat3d.evaluation.matching import Response, match_strengths, response_of
+from sat3d.evaluation.comparison.strengths import Response, match_strengths, response_of
 
 
 def search(curve, start, wanted, response=None, **options):

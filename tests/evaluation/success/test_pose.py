@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sat3d.data import StyleCodeDataModule
-from sat3d.evaluation.pose import PoseReader
+from sat3d.evaluation.success.pose import PoseReader
 from sat3d.generators import load_generator, tiny_generator
 from sat3d.generators.batches import CodeBatch
 from sat3d.perception import load_perceptual

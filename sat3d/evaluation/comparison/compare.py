@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 import sat3d
-from sat3d.evaluation.comparison import Desk, Entry, Office, Plan
-from sat3d.evaluation.figures import write_figures
-from sat3d.evaluation.measures import MEASURES
-from sat3d.evaluation.pictures import MULTIPLES, Album, clip_path, strengths_of, strip_path, task_of
-from sat3d.evaluation.report import write_report
-from sat3d.evaluation.results import (
+from sat3d.evaluation.comparison.figures import write_figures
+from sat3d.evaluation.comparison.measures import MEASURES
+from sat3d.evaluation.comparison.page import write_report
+from sat3d.evaluation.comparison.pictures import MULTIPLES, Album, clip_path, strengths_of, strip_path, task_of
+from sat3d.evaluation.comparison.plan import Entry, Plan
+from sat3d.evaluation.comparison.results import (
     Kind,
     Standing,
     by_attribute,
@@ -33,9 +33,10 @@ from sat3d.evaluation.results import (
     write_edits,
     write_json,
 )
+from sat3d.evaluation.comparison.truth import truth_tables
+from sat3d.evaluation.comparison.work import Desk, Office
 from sat3d.evaluation.roster import device_name, find_run, fit_facts, marks_of, slug, teachers
 from sat3d.evaluation.rows import place_of
-from sat3d.evaluation.truth import truth_tables
 from sat3d.generators import load_generator
 from sat3d.methods import load_editor
 from sat3d.visualization import replacing

@@ -5,7 +5,7 @@ import re
 import pytest
 from PIL import Image
 
-from tests.evaluation.pages import (
+from tests.evaluation.comparison.pages import (
     HOSTILE,
     METHODS,
     STRENGTHS,

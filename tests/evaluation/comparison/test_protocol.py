@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from sat3d.evaluation.comparison.eyes import Eyes
+from sat3d.evaluation.comparison.protocol import MatchedProtocol, Rules
+from sat3d.evaluation.comparison.strengths import Response
 from sat3d.evaluation.contestants import Contestant
-from sat3d.evaluation.eyes import Eyes
-from sat3d.evaluation.matched import MatchedProtocol, Rules
-from sat3d.evaluation.matching import Response
 from sat3d.generators.batches import CodeBatch
 from sat3d.methods.base import Editor
 from tests.methods.test_sweeps import Line, Plain, Reads

@@ -7,11 +7,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from sat3d.evaluation.carried import carried_along, ideal_outcome
-from sat3d.evaluation.comparison import Plan
-from sat3d.evaluation.matched import Outcome
-from sat3d.evaluation.tasks import Task
-from sat3d.evaluation.truth import (
+from sat3d.evaluation.comparison.carried import carried_along, ideal_outcome
+from sat3d.evaluation.comparison.plan import Plan
+from sat3d.evaluation.comparison.protocol import Outcome
+from sat3d.evaluation.comparison.truth import (
     LEAKS,
     agreement_table,
     drift_agreement,
@@ -20,6 +19,7 @@ from sat3d.evaluation.truth import (
     progress_agreement,
     rank_agreement,
 )
+from sat3d.evaluation.tasks import Task
 from sat3d.perception import load_clip
 from sat3d.world import load_world
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sat3d.evaluation.bootstrap import Interval
 from sat3d.evaluation.rows import Row, interval_of, paired_difference, place_of
-from sat3d.evaluation.success import MEASURES
+from sat3d.evaluation.success.protocol import MEASURES
 from sat3d.evaluation.tables import markdown_table
 from sat3d.visualization import replacing
 

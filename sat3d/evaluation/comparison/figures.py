@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sat3d.evaluation.pictures import method_grid
+from sat3d.evaluation.comparison.pictures import method_grid
 from sat3d.visualization import replacing, write_picture
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from sat3d.evaluation.report import write_report
+from sat3d.evaluation.comparison.page import write_report
 
 STRENGTHS = [0, 0.5, 1, 1.5]
 HOSTILE = '<b>&"'

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sat3d.evaluation.pose import PoseReader
+from sat3d.evaluation.success.pose import PoseReader
 from sat3d.evaluation.tasks import Task, drawn_references, log_odds_towards
 from sat3d.generators import Generator
 from sat3d.generators.batches import CodeBatch
