@@ -12,7 +12,7 @@ from safetensors.torch import load
 
 from sat3d.cli import main
 from sat3d.commands import compare as command
-from sat3d.evaluation import comparison
+from sat3d.evaluation.comparison.protocol import MatchedProtocol
 from sat3d.generators import load_generator
 from sat3d.methods import MaskEditor
 
@@ -139,8 +139,8 @@ def test_two_processes_find_what_one_finds_and_a_stopped_one_goes_on(place, resu
     lost[0].write_bytes(old[: len(old) // 2])  # as a full disk leaves it
     lost[1].unlink()
     done = []
-    compared = comparison.MatchedProtocol.compare
-    monkeypatch.setattr(comparison.MatchedProtocol, "compare", lambda *a: done.append(a[1:]) or compared(*a))
+    compared = MatchedProtocol.compare
+    monkeypatch.setattr(MatchedProtocol, "compare", lambda *a: done.append(a[1:]) or compared(*a))
     compare("--jobs=1", "--out=out")
     assert len(done) == 2
     kept, made = load(old), load(lost[0].read_bytes())
@@ -201,8 +201,8 @@ def domains(place, results):
 
 def test_domains_keep_their_folders_and_share_a_page(domains, monkeypatch, capsys):
     done = []
-    compared = comparison.MatchedProtocol.compare
-    monkeypatch.setattr(comparison.MatchedProtocol, "compare", lambda *a: done.append(a[1:]) or compared(*a))
+    compared = MatchedProtocol.compare
+    monkeypatch.setattr(MatchedProtocol, "compare", lambda *a: done.append(a[1:]) or compared(*a))
     main(["compare", "--config=worlds.yaml"])
     assert len(done) == 1  # heads had been compared
     assert {p.name for p in (domains / "worlds").iterdir()} == {"report.html", "table.md"}

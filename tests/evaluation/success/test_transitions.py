@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.evaluation.success.test_protocol import batch, protocol
 
 from sat3d.evaluation.contestants import Contestant
 from sat3d.evaluation.success.protocol import classes_kept
 from sat3d.evaluation.success.transitions import grade_transitions, transition_table, transition_tasks
+from tests.evaluation.success.test_protocol import batch, protocol
 from tests.methods.test_sweeps import Line, Reads
 
 
