@@ -355,31 +355,30 @@ class MatchedProtocol:
             strengths: matched ones, by attribute and code's number.
             count: codes.
         """
-        found: dict[int, float] = {}
-        for a in self.tasks(first):
-            for b in self.tasks(second):
-                rows = a.rows[torch.isin(a.rows, b.rows) & (a.rows < count)]
-                if not len(rows):
-                    continue
-                index = self.codes.index[rows].tolist()
-                amount = {t.attribute: torch.tensor([strengths[t.attribute, i] for i in index]) for t in (a, b)}
-                (only_a, ab), (only_b, ba) = (self._both(one, x, y, rows, amount) for x, y in ((a, b), (b, a)))
-                alone = sum(self.style_distance(x, self.codes.styles[rows]) for x in (only_a, only_b))
-                share = self.style_distance(ab, ba) / torch.as_tensor(alone).clamp_min(1e-9)
-                found |= dict(zip(index, share.tolist(), strict=True))
-        return found
+        rows = torch.arange(min(count, len(self.codes)))
+        index = self.codes.index[rows].tolist()
 
-    def _both(
-        self, one: Contestant, a: Task, b: Task, rows: Tensor, amount: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the styles after the first edit, and after both."""
-        codes = self.edited_codes(one, a, rows, amount[a.attribute])
-        values = None
-        if one.labels is not None:
-            between = self.shown(one, codes, rows)
-            values = one.labels(self._each(self.eyes.labeller.log_odds, between))
-        after = self.moved_codes(one, b, rows, amount[b.attribute], codes, values)
-        return self.styles_of(one, codes), self.styles_of(one, after)
+        def edited(attribute: str, codes: Tensor, odds: Tensor) -> Tensor:
+            values, edits = None if one.labels is None else one.labels(odds), codes.clone()
+            for task in self.tasks(attribute):
+                if len(some := task.rows[task.rows < len(rows)]):
+                    amount = torch.tensor([strengths[attribute, index[row]] for row in some.tolist()])
+                    known = None if values is None else values[some]
+                    edits[some] = self.moved_codes(one, task, some, amount, codes[some], known)
+            return edits
+
+        def both(a: str, b: str) -> tuple[Tensor, Tensor]:
+            codes, odds = edited(a, source, self.log_odds[rows]), self.log_odds[rows]
+            if one.labels is not None:
+                odds = self._each(self.eyes.labeller.log_odds, self.shown(one, codes, rows))
+            return self.styles_of(one, codes), self.styles_of(one, edited(b, codes, odds))
+
+        source = _given(one.editor, self.codes[rows])
+        (only_a, ab), (only_b, ba) = both(first, second), both(second, first)
+        unedited = self.codes.styles[rows]
+        alone = self.style_distance(only_a, unedited) + self.style_distance(only_b, unedited)
+        share = self.style_distance(ab, ba) / alone.clamp_min(1e-9)
+        return dict(zip(index, share.tolist(), strict=True))
 
 
 def _given(editor: Editor, codes: CodeBatch) -> Tensor:
