@@ -94,11 +94,13 @@ def dispatch(args: Sequence[str]) -> None:
         print(f"sat3d {__version__}")
     elif verb in TRAINER_VERBS:
         from sat3d.configs import known_configs, resolve_configs
+        from sat3d.modules import look_here
 
         asked = {argument.split("=")[0].split(".")[0] for argument in rest}
         if not asked & {"-h", "--help", "-c", "--config", "--ckpt_path", "--model", "--print_config"}:
             _refuse(NO_CONFIG.format(verb=verb, known="\n  ".join(known_configs()) or "none"))
         rest = resolve_configs(rest)
+        look_here()  # for classes of the user's own that a config names
         from sat3d.commands.trainer import SatCLI
 
         SatCLI.open([verb, *rest])

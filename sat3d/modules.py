@@ -1,9 +1,15 @@
-"""Modules of users: imported because a command line names them, never because a file does."""
+"""Modules of users: imported because a command line names them, never because an editor's card does."""
 
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+
+
+def look_here() -> None:
+    """Let modules of the working directory be imported, as `python` and `python -m` do but installed scripts do not."""
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
 
 
 def import_modules(names: Sequence[str]) -> None:
@@ -12,8 +18,8 @@ def import_modules(names: Sequence[str]) -> None:
     Raises:
         ImportError: if there is no such module, or it cannot be imported.
     """
-    if names and os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    if names:
+        look_here()
     for name in names:
         try:
             import_module(name)

@@ -42,6 +42,9 @@ def command_of(session: Session, visit: Visit, shown: str) -> str:
     if method.editor.needs_reference:
         words += ["--reference", _origin(session, visit.reference)]
     words += ["--attribute", ",".join(name for name, _ in changes)]
+    module = type(method.editor).__module__
+    if not module.startswith("sat3d."):
+        words.append(f"--modules=[{module}]")
     amounts = [amount for _, amount in changes]
     words.append(f"--strength={amounts[0]!r}" if len(amounts) == 1 else f"--strength={amounts!r}".replace(" ", ""))
     return _line([*words, *truncated, *view])

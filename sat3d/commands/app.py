@@ -10,6 +10,7 @@ import threading
 from contextlib import ExitStack
 
 from sat3d.commands.seeds import writable
+from sat3d.modules import import_modules
 
 
 def main(
@@ -21,6 +22,7 @@ def main(
     device: str = "cpu",
     threads: int | None = None,
     open_browser: bool = False,
+    modules: list[str] = [],  # noqa: B006 - never changed
 ) -> None:
     """Serve a web page over a generator and any number of editors, until it is stopped with Ctrl-C.
 
@@ -37,11 +39,13 @@ def main(
         device: Where to compute, such as cpu or cuda.
         threads: Of the processor; as many as it has cores, if not given.
         open_browser: Show the page at once.
+        modules: Modules of yours to import first, where editors are of classes of your own; looked for here, too.
     """
     if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"port={port}: give a number from 1 to 65535")
     if threads is not None and threads < 1:
         raise ValueError(f"threads={threads}: give 1 or more")
+    import_modules(modules)
 
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="sat3d-app-"))

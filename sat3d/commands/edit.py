@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sat3d.commands.seeds import writable
 from sat3d.commands.sources import CHANNELS, Align, codes_of, every_channel
+from sat3d.modules import import_modules
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +56,7 @@ def main(
     mesh_resolution: int = 128,
     align: Align = "auto",
     landmarks: str | None = None,
+    modules: list[str] = [],  # noqa: B006 - never changed
 ) -> None:
     """Change attributes of a source, and write pictures, clips and, if asked for, meshes.
 
@@ -84,7 +86,9 @@ def main(
         mesh_resolution: Samples a side of the cube that meshes are made from.
         align: How faces in pictures are turned and cut: as in FFHQ, not at all, or as the generator's were (auto).
         landmarks: File with the landmarks of the pictures' faces, or folder with a file for each; found if not given.
+        modules: Modules of yours to import first, where the editor is of a class of your own; looked for here, too.
     """
+    import_modules(modules)
     names = [name.strip() for name in attribute.split(",") if name.strip()]
     label = _label(names, strength)
     if frames < 0 or scale < 1:

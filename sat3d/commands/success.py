@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from sat3d.commands.companions import required
 from sat3d.commands.seeds import device_of, writable
 from sat3d.configs import find_config
+from sat3d.modules import import_modules
 from sat3d.shipped import companion
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main(
     transitions: str | None = None,
     kept: list[str] | None = None,
     seed: int = 0,
+    modules: list[str] = [],  # noqa: B006 - never changed
     device: str = "cpu",
     out: str = "runs/success",
 ) -> None:
@@ -67,9 +69,12 @@ def main(
             transitions.md tell success and what is kept by change (cat → dog, ...), and how far things turn.
         kept: Attributes that transitions.md tells to be kept; all categorical ones if not given.
         seed: Of the draw of the target among several other classes.
+        modules: Modules of yours to import first, where editors are of classes of your own; looked for here, too.
         device: Where to compute.
         out: Folder for the files.
     """
+    import_modules(modules)
+
     from sat3d.evaluation.roster import find_run, labelled_data
 
     places = [find_run(path) for path in runs]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from sat3d.commands.companions import required
 from sat3d.commands.seeds import writable
+from sat3d.modules import import_modules
 
 
 def main(
@@ -22,6 +23,7 @@ def main(
     pitch: tuple[float, float] | Literal["near"] | None = "near",
     seed: int = 0,
     ideal: bool = True,
+    modules: list[str] = [],  # noqa: B006 - never changed
     device: str = "cpu",
     out: str = "runs/transfer",
 ) -> None:
@@ -44,9 +46,11 @@ def main(
         pitch: The same; near is ±0.25.
         seed: Of the stream and of the random masks.
         ideal: Compare with the ideal edit of the embedded world (its generators only).
+        modules: Modules of yours to import first, where editors are of classes of your own; looked for here, too.
         device: Where to compute.
         out: Folder for the files.
     """
+    import_modules(modules)
     names = names or [name.rstrip("/").removesuffix("/editor") for name in editors]
     if len(names) != len(editors) or len(set(names)) != len(names) or not names:
         raise ValueError(f"names: {len(names)} different names for {len(editors)} editors are needed")

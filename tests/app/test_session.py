@@ -104,6 +104,18 @@ def test_the_command_makes_the_very_picture(session, reproduced, visit, shown, n
     assert np.array_equal(session.picture(visit, shown), reproduced(session.command(visit, shown), name))
 
 
+class Own(DirectionEditor):
+    """An editor of a class that is not the package's."""
+
+
+def test_the_command_names_the_module_of_an_editor_of_ones_own(net, tiny, tmp_path, reproduced):
+    directions = torch.randn(1, net.w_dim, generator=torch.Generator().manual_seed(1))
+    session = Session(net, load_methods([str(Own(("hat",), directions, "w").save(tmp_path, net))], net), tiny)
+    visit = VISIT.moved("Own", "hat", 2.0)
+    assert f"'--modules=[{__name__}]'" in session.command(visit, "Own")
+    assert np.array_equal(session.picture(visit, "Own"), reproduced(session.command(visit, "Own"), "edit"))
+
+
 def test_moving_sliders_changes_the_picture_of_their_method_alone(session):
     before, after = VISIT, VISIT.moved("Mask", "hat", 1.0)
     for shown in ("source", "reference", "Direction", "Channel", CHANNELS):
