@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -82,17 +81,3 @@ def trouble_of(generator: Generator, editor: Editor) -> str:
     except IndexError:
         return "it has no attributes"
     return ""
-
-
-def generator_of(folders: Sequence[str | Path]) -> str:
-    """Return the generator that the first editor was made for; the embedded one if there is no editor.
-
-    Raises:
-        ValueError: if its card names none.
-    """
-    if not folders:
-        return "toyfaces64"
-    made_for: Mapping[str, str] = load_editor(folders[0]).card["generator"] or {}
-    if not made_for.get("name"):
-        raise ValueError(f"generator: the card of {folders[0]} names none; give its name or file")
-    return made_for["name"]

@@ -10,6 +10,7 @@ import threading
 from contextlib import ExitStack
 
 from sat3d.commands.seeds import writable
+from sat3d.commands.sources import made_for
 from sat3d.modules import import_modules
 
 
@@ -55,7 +56,7 @@ def main(
 
         import torch
 
-        from sat3d.app.methods import generator_of, load_methods
+        from sat3d.app.methods import load_methods
         from sat3d.app.server import is_loopback, serve
         from sat3d.app.session import Session
         from sat3d.commands.seeds import device_of
@@ -63,7 +64,7 @@ def main(
 
         if threads is not None:
             torch.set_num_threads(threads)
-        given = generator or generator_of(editors or [])
+        given = generator or (made_for(editors[0]) if editors else "toyfaces64")
         net = load_generator(given, device=device_of(device))
         session = Session(net, load_methods(editors or [], net), given)
         for name, method in session.methods.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sat3d.commands.seeds import writable
-from sat3d.commands.sources import CHANNELS, Align, codes_of, every_channel
+from sat3d.commands.sources import CHANNELS, Align, codes_of, every_channel, made_for
 from sat3d.modules import import_modules
 
 if TYPE_CHECKING:
@@ -140,10 +140,7 @@ def _loaded(editor: str, generator: str | None, threshold: float | None) -> tupl
             )
         net = load_generator(generator)
         return net, every_channel(net)
-    wanted = generator or (load_editor(editor).card["generator"] or {}).get("name")
-    if not wanted:
-        raise ValueError("generator: the editor's card names none; give its name or file")
-    net = load_generator(wanted)
+    net = load_generator(generator or made_for(editor))
     tool = load_editor(editor, net)
     if threshold is None:
         return net, tool

@@ -17,6 +17,28 @@ CHANNELS = "channels"
 """In place of an editor's folder: every channel of the generator by name, in its standard deviations."""
 
 
+def made_for(editor: str | Path) -> str:
+    """Return the name of the generator that an editor was made for.
+
+    Raises:
+        ValueError: if its card names none.
+        FileNotFoundError: if there is no such editor, or its generator has to be given as a file.
+    """
+    from sat3d.generators.zoo import resolve
+    from sat3d.methods import load_editor
+
+    name = (load_editor(editor).card["generator"] or {}).get("name")
+    if not name:
+        raise ValueError(f"generator: the card of {editor} names none; give its name or file")
+    try:
+        resolve(name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"generator: not given, and {editor} was made for {name!r}, whose file is needed\n{error}"
+        ) from error
+    return str(name)
+
+
 def codes_of(
     source: int | str,
     net: Generator,

@@ -15,7 +15,7 @@ from sat3d.app.downloads import forget_uploads, fresh_folder
 from sat3d.app.explorer import acting_map, effects_at, patch_of
 from sat3d.app.keeping import Kept, Turn
 from sat3d.app.markup import stage
-from sat3d.app.methods import generator_of, load_methods
+from sat3d.app.methods import load_methods
 from sat3d.app.session import Session
 from sat3d.app.uploads import MOST_BYTES, plain_name
 from sat3d.app.visits import Visit
@@ -309,7 +309,6 @@ def test_methods_are_named_and_told_apart(net, folders, tmp_path):
         session.styles(VISIT, "StyleFlow")
     code = AutoencoderEditor({"smile": {"value": [0]}}, net.w_dim)
     assert load_methods([str(code.save(tmp_path / "ae", net))], net)["Autoencoder"].span == (-2.0, 2.0)
-    assert generator_of([folders["w"]]) == net.name and generator_of([]) == "toyfaces64"
 
 
 def test_pages_name_nothing_that_a_browser_would_run(session):

@@ -73,6 +73,18 @@ def test_bad_input_leaves_nothing(toys, editor, tmp_path):
     assert not out.exists()
 
 
+def test_a_generator_that_the_card_cannot_find_is_asked_for(toys, tmp_path, monkeypatch):
+    net = load_generator(toys.generator)
+    directions = torch.zeros(1, net.w_dim)
+    monkeypatch.setattr(net, "name", "our-heads")
+    editor = str(DirectionEditor(("hat",), directions, "w").save(tmp_path / "ours", net))
+    with pytest.raises(FileNotFoundError, match=r"generator: not given, and .*ours was made for 'our-heads'"):
+        main(editor, 3, "hat")
+    unknown = str(DirectionEditor(("hat",), directions, "w").save(tmp_path / "unknown", None))
+    with pytest.raises(ValueError, match=r"generator: the card of .*unknown names none"):
+        main(unknown, 3, "hat")
+
+
 def test_editors_of_channels_take_no_reference(toys, tmp_path):
     net = load_generator(toys.generator)
     tool = ChannelEditor.of(net.style_space, ("hat",), channels=torch.tensor([[2]]), directions=torch.ones(1, 1))
