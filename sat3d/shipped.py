@@ -7,12 +7,35 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 Entry = dict[str, Any]
 """One weight's record: file, sha256, bytes, kind, licence, command, seconds, metrics."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Where a training of shipped weights leaves its result.
+
+    Args:
+        folder: Folder for the file and its manifest; ``checkpoints`` replaces what is shipped. ``export`` in the run's
+            folder if not given.
+        enabled: Whether to export at all; a ``fast_dev_run`` never does.
+    """
+
+    folder: str | None = None
+    enabled: bool = True
+
+    def written(self, run: str | Path) -> Path:
+        """Return the folder in which a run's result goes."""
+        return Path(run) / "export" if self.folder is None else Path(self.folder)
+
+    def read(self) -> Path:
+        """Return the folder of the weights that are graded where no checkpoint is given: the shipped ones."""
+        return checkpoints_folder() if self.folder is None else Path(self.folder)
 
 
 def checkpoints_folder() -> Path:

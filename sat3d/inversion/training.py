@@ -24,6 +24,7 @@ from sat3d.metrics.pictures import masked_psnr
 from sat3d.ops.augment import Augmentation
 from sat3d.ops.camera import Camera
 from sat3d.ops.schedules import one_cycle
+from sat3d.shipped import ExportConfig
 
 FILE = "encoder.safetensors"
 
@@ -50,8 +51,8 @@ class EncoderTraining(LightningModule):
             pictures have.
         lr: largest learning rate of AdamW; one cycle.
         weight_decay: of AdamW.
-        ship: name under which the result is put among the shipped checkpoints; `null` leaves it in the run folder.
-            `lightning test` without a checkpoint grades what is shipped.
+        name: of the shipped encoder, which `lightning test` without a checkpoint grades; `null` where there is none.
+        export: with a folder (`checkpoints`), the result is put there, too, under that name.
         seed: of initial weights and changes to pictures.
 
     Example:
@@ -72,7 +73,8 @@ class EncoderTraining(LightningModule):
         augmentation: Augmentation | None = None,
         lr: float = 2e-3,
         weight_decay: float = 0.01,
-        ship: str | None = None,
+        name: str | None = None,
+        export: ExportConfig | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -82,7 +84,8 @@ class EncoderTraining(LightningModule):
         self.generator = net = load_generator(generator)
         self.pose, self.picture, self.picture_from = pose, picture, picture_from
         self.loss, self.augmentation = loss or LossOptions(code=0.0), augmentation or Augmentation(shift=0)
-        self.lr, self.weight_decay, self.ship, self.seed = lr, weight_decay, ship, seed
+        self.lr, self.weight_decay, self.name, self.seed = lr, weight_decay, name, seed
+        self.export = export or ExportConfig()
         config = EncoderConfig.of(net, trunk, tuple(widths), resolution or net.resolution)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -114,8 +117,8 @@ class EncoderTraining(LightningModule):
         Raises:
             FileNotFoundError: if there are none yet.
         """
-        if stage in ("validate", "test") and not self.trainer.ckpt_path and self.ship is not None:
-            shipped_one = load_encoder(self.ship, self.generator)
+        if stage in ("validate", "test") and not self.trainer.ckpt_path and self.name is not None:
+            shipped_one = load_encoder(self.name, self.generator)
             self.encoder.load_state_dict(shipped_one.state_dict())
 
     def on_fit_start(self) -> None:
@@ -217,19 +220,20 @@ class EncoderTraining(LightningModule):
         self._seconds = float(checkpoint.get("seconds", 0.0))
 
     def on_fit_end(self) -> None:
-        """Export the encoder to the run folder, and among the shipped ones if it has a name there."""
+        """Export the encoder to the run folder, and to the folder of `export`."""
         folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)  # every process asks: it is broadcast
         if not self.trainer.is_global_zero or getattr(self.trainer, "fast_dev_run", False):
             return
         path = self.encoder.save(folder / FILE)
         rank_zero_info(f"encoder: {path}; sat3d invert PICTURE --encoder {path}")
-        if self.ship is not None:
+        if self.name is not None and self.export.folder is not None and self.export.enabled:
             with tempfile.TemporaryDirectory() as scratch:
                 shipped.register(
-                    self.ship,
-                    self.encoder.save(Path(scratch) / f"{self.ship}.safetensors"),
+                    self.name,
+                    self.encoder.save(Path(scratch) / f"{self.name}.safetensors"),
                     kind=KIND,
-                    command=f"lightning fit --config experiments/inversion/{self.ship}.yaml",
+                    command=f"lightning fit --config experiments/inversion/{self.name}.yaml",
                     seconds=self._seconds + time.monotonic() - self._started,
                     metrics=self.figures,
+                    folder=Path(self.export.folder),
                 )

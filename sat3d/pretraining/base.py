@@ -23,6 +23,7 @@ from sat3d.ops.augment import Augmentation
 from sat3d.ops.schedules import one_cycle
 from sat3d.perception import Observer, save_weights
 from sat3d.pretraining.truth import Grader
+from sat3d.shipped import ExportConfig
 from sat3d.world import load_world
 
 
@@ -41,19 +42,6 @@ class OptimizerConfig:
     weight_decay: float = 0.05
     warmup: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """Where the result goes.
-
-    Args:
-        folder: Folder of the exported file and its manifest; ``None`` for the shipped checkpoints.
-        enabled: Whether to export at all; a ``fast_dev_run`` never does.
-    """
-
-    folder: str | None = None
-    enabled: bool = True
 
 
 @dataclass
@@ -235,10 +223,6 @@ class ObserverPretraining(LightningModule, ABC):
 
     # -- the result ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _folder(self) -> Path:
-        return Path(self.export.folder) if self.export.folder is not None else shipped.checkpoints_folder()
-
     def export_observer(self) -> Path:
         """Write the observer in half precision, with its entry in the folder's manifest.
 
@@ -254,7 +238,7 @@ class ObserverPretraining(LightningModule, ABC):
                 command=typed_command(self.role, self.world.name),
                 seconds=self._clock.read(),
                 metrics={key: round(value, 4) for key, value in self.figures.items()},
-                folder=self._folder,
+                folder=self.export.written(self.trainer.default_root_dir),
             )
 
     def load_exported(self) -> None:
@@ -263,7 +247,7 @@ class ObserverPretraining(LightningModule, ABC):
         Raises:
             FileNotFoundError: If there is none yet.
         """
-        state = load_file(shipped.shipped_path(self.name, self._folder))
+        state = load_file(shipped.shipped_path(self.name, self.export.read()))
         weights = {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
         self.observer.load_state_dict(self.exported_state(weights))
 

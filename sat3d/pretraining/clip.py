@@ -16,8 +16,9 @@ from sat3d.ops.augment import Augmentation
 from sat3d.perception import QMM, ClipModel, DescriptorGroups
 from sat3d.perception.clip import Preprocess, register_own_models, with_all_words, with_known_words
 from sat3d.pretraining.attribute_loss import AttributeLoss
-from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
+from sat3d.pretraining.base import ObserverPretraining, OptimizerConfig
 from sat3d.pretraining.figures import MaskedMean
+from sat3d.shipped import ExportConfig
 from sat3d.world import World, load_world
 
 

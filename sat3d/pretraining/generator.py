@@ -19,11 +19,12 @@ from sat3d.data.world import PictureBatch
 from sat3d.generators import build_generator, load_generator, save_generator
 from sat3d.generators.eg3d import EG3D
 from sat3d.ops import Camera
-from sat3d.pretraining.base import ExportConfig, TrainingClock, check_world, typed_command
+from sat3d.pretraining.base import TrainingClock, check_world, typed_command
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.generator_settings import GeneratorRates, ToyGeneratorConfig, rate_kind
 from sat3d.pretraining.mapping import attribute_network, fit, join, late_layers, stage_networks
 from sat3d.pretraining.picture_loss import PictureLoss, PictureLossWeights
+from sat3d.shipped import ExportConfig
 from sat3d.world import World, load_world, world_of
 
 RECOVERY_RATE = 0.02  # however gently a generator is refined, the w of its attributes is found from random weights
@@ -224,7 +225,7 @@ class GeneratorPretraining(LightningModule):
     def setup(self, stage: str) -> None:
         check_world(self)
         if stage in ("validate", "test") and not self.trainer.ckpt_path:
-            exported = load_generator(shipped.shipped_path(self.name, self._folder))
+            exported = load_generator(shipped.shipped_path(self.name, self.export.read()))
             assert isinstance(exported, EG3D)
             self.average = copy.deepcopy(exported)
 
@@ -257,10 +258,6 @@ class GeneratorPretraining(LightningModule):
 
     # -- the result ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _folder(self) -> Path:
-        return Path(self.export.folder) if self.export.folder is not None else shipped.checkpoints_folder()
-
     def on_fit_end(self) -> None:
         if self.export.enabled and self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
             self.export_generator()
@@ -283,7 +280,7 @@ class GeneratorPretraining(LightningModule):
                 command=typed_command("generator", self.world.name),
                 seconds=self.clock.read(),
                 metrics={k: round(v, 4) for k, v in metrics.items()},
-                folder=self._folder,
+                folder=self.export.written(self.trainer.default_root_dir),
             )
 
 

@@ -17,8 +17,9 @@ from sat3d.perception import (
     PredictorConfig,
 )
 from sat3d.pretraining.attribute_loss import AttributeLoss
-from sat3d.pretraining.base import ExportConfig, ObserverPretraining, OptimizerConfig
+from sat3d.pretraining.base import ObserverPretraining, OptimizerConfig
 from sat3d.pretraining.figures import MaskedMean, PairSimilarity, PartIoU
+from sat3d.shipped import ExportConfig
 
 
 class AttributePretraining(ObserverPretraining):

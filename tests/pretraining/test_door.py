@@ -17,6 +17,7 @@ from sat3d.perception import QMM, load_clip, load_observer
 from sat3d.perception.clip import WORDS
 from sat3d.pretraining.base import check_world
 from sat3d.pretraining.observers import AttributePretraining, ParserPretraining
+from sat3d.shipped import manifest, sha256_of, shipped_path
 from sat3d.world import load_world
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "pretraining"
@@ -47,12 +48,13 @@ def door(tmp_path, cache, monkeypatch, generator_file):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SAT3D_CACHE", str(cache))
 
-    def run(verb, name, *more, generator=True):
+    def run(verb, name, *more, generator=True, exported=True):
+        where = ("--model.init_args.export.folder", str(tmp_path / "checkpoints")) if exported else ()
         return SatCLI.open(
             [
                 *(verb, "--config", str(FOLDER / f"{name}.yaml"), "--trainer.accelerator=cpu"),
                 *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
-                *("--model.init_args.export.folder", str(tmp_path / "checkpoints")),
+                *where,
                 *("--data.init_args.generator", str(generator_file) if generator else "null"),
                 *("--data.init_args.first_seed=3", "--data.init_args.count=96", "--data.init_args.batch_size=16"),
                 *("--data.init_args.generated_count=20", "--data.init_args.val_count=24"),
@@ -103,9 +105,11 @@ def test_fit_exports_what_loads_and_test_grades_it(door, name, tmp_path):
 
 
 def test_worlds_pictures_suffice(door, tmp_path):
-    door("fit", "labeller", generator=False)
-    metrics = json.loads((tmp_path / "checkpoints" / "manifest.json").read_text())["toyfaces-labeller"]["metrics"]
+    shipped = sha256_of(shipped_path("toyfaces-labeller"))
+    door("fit", "labeller", "--run.dir=run", generator=False, exported=False)
+    metrics = manifest(tmp_path / "run/export")["toyfaces-labeller"]["metrics"]  # not where the shipped ones are
     assert {key.partition("/")[0] for key in metrics} == {"world"}
+    assert sha256_of(shipped_path("toyfaces-labeller")) == shipped
 
 
 @pytest.mark.parametrize("name", ["judge", "clip"])
