@@ -30,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import stylespace_tables as tables
 from benchmarks.generators import hardware
 from benchmarks.stylespace_runs import MIXED, Run, importances
-from sat3d.data.world import cache_root
 from sat3d.evaluation.channels import (
     Hits,
     consistent,
@@ -40,6 +39,7 @@ from sat3d.evaluation.channels import (
     target_first,
     true_logits,
 )
+from sat3d.folders import cache_folder
 from sat3d.methods.stylespace.relevance import attribute_relevance
 from sat3d.metrics import MatchedDependency, completeness, disentanglement
 from sat3d.world import load_world
@@ -323,7 +323,7 @@ def main() -> None:
     spaces = ["z", "w", "s", MIXED]
     parser.add_argument("--spaces", nargs="+", choices=spaces, default=spaces, help="of the study dci")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cache", type=Path, default=cache_root() / "stylespace", help="folder for what is measured")
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "stylespace", help="folder for what is measured")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/stylespace.json"))
     parser.add_argument("--figure", type=Path, help="a picture file for the curves of the study dependency")
     args = parser.parse_args()

@@ -13,6 +13,7 @@ from sat3d.commands.sources import CHANNELS, Align, codes_of, every_channel, mad
 from sat3d.modules import import_modules
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from trimesh import Trimesh
 
@@ -57,6 +58,7 @@ def main(
     align: Align = "auto",
     landmarks: str | None = None,
     modules: list[str] = [],  # noqa: B006 - never changed
+    device: str = "cpu",
 ) -> None:
     """Change attributes of a source, and write pictures, clips and, if asked for, meshes.
 
@@ -87,6 +89,7 @@ def main(
         align: How faces in pictures are turned and cut: as in FFHQ, not at all, or as the generator's were (auto).
         landmarks: File with the landmarks of the pictures' faces, or folder with a file for each; found if not given.
         modules: Modules of yours to import first, where the editor is of a class of your own; looked for here, too.
+        device: Where to compute, such as cpu or cuda.
     """
     import_modules(modules)
     names = [name.strip() for name in attribute.split(",") if name.strip()]
@@ -96,11 +99,11 @@ def main(
 
     import torch
 
-    from sat3d.commands.seeds import camera_of
+    from sat3d.commands.seeds import camera_of, device_of
     from sat3d.inversion import with_tuning
     from sat3d.visualization import edit_grid, look, need_mesh, write_picture
 
-    net, tool = _loaded(editor, generator, threshold)
+    net, tool = _loaded(editor, generator, threshold, device_of(device))
     _check(tool, names, reference)
     camera = camera_of(net, yaw, pitch)
     if mesh is not None:
@@ -112,7 +115,7 @@ def main(
         edit = _edit(net, tool, names, codes, other, strength)
         net = with_tuning(net, codes.tuned)
         if codes.camera is not None and yaw is None and pitch is None:
-            camera = codes.camera
+            camera = codes.camera.to(net.device)
         shown = edit.shown()
         meshes = {} if mesh is None else _meshes(net, shown, mesh_resolution)
         folder = writable(out)  # everything that can be wrong has been found by now
@@ -128,7 +131,9 @@ def main(
     print(f"{folder}: " + ", ".join(written))
 
 
-def _loaded(editor: str, generator: str | None, threshold: float | None) -> tuple[Generator, Editor]:
+def _loaded(
+    editor: str, generator: str | None, threshold: float | None, device: torch.device
+) -> tuple[Generator, Editor]:
     """Load an editor, and the generator that it was made for."""
     from sat3d.generators import load_generator
     from sat3d.methods import MaskEditor, load_editor
@@ -138,10 +143,10 @@ def _loaded(editor: str, generator: str | None, threshold: float | None) -> tupl
             raise ValueError(
                 "editor=channels: moves channels of a generator, whole; give --generator and no --threshold"
             )
-        net = load_generator(generator)
+        net = load_generator(generator, device=device)
         return net, every_channel(net)
-    net = load_generator(generator or made_for(editor))
-    tool = load_editor(editor, net)
+    net = load_generator(generator or made_for(editor), device=device)
+    tool = load_editor(editor, net).to(device)
     if threshold is None:
         return net, tool
     if not isinstance(tool, MaskEditor):

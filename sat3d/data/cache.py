@@ -1,17 +1,11 @@
-"""Where things that can be made again are kept, and how several processes share the making of them."""
+"""How several processes share the making of what is kept in the cache."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
-
-
-def cache_root() -> Path:
-    """Tell where things that can be made again are kept: $SAT3D_CACHE, or ~/.cache/sat3d."""
-    return Path(os.environ.get("SAT3D_CACHE") or Path.home() / ".cache" / "sat3d")
 
 
 class Claims:

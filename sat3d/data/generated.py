@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sat3d.data.cache import cache_root
 from sat3d.data.world import PictureBatch, WorldPictures
+from sat3d.folders import cache_folder
 from sat3d.generators import Generator, load_generator
 from sat3d.ops.camera import Camera
 
@@ -30,7 +30,7 @@ class GeneratedPictures(Dataset[PictureBatch]):
         generator: A generator, or its name for ``load_generator``.
         pictures: World pictures, rendered already.
         count: How many of them; ``None`` for all.
-        root: Folder that holds sets; by default within ``cache_root()``.
+        root: Folder that holds sets; by default within ``cache_folder()``.
 
     Raises:
         ValueError: If the generator's codes are not those of the world, or ``count`` is out of range.
@@ -59,7 +59,7 @@ class GeneratedPictures(Dataset[PictureBatch]):
                 f"{pictures.world.z_dim}: choose a generator that was trained on the world, or generator: null"
             )
         name = f"{self.generator.hash[:16]}-{pictures.folder.name}"
-        self.folder = Path(root or cache_root() / "generated") / name
+        self.folder = Path(root or cache_folder() / "generated") / name
         side = self.generator.resolution
         self._shape = (len(pictures), 3, side, side)
         self._rgb: np.memmap | None = None

@@ -16,11 +16,11 @@ from jaxtyping import Int
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from sat3d.data.cache import cache_root
 from sat3d.data.codes import StyleCodeDataModule
 from sat3d.data.latent_sources import LatentSource, Space, code_width
 from sat3d.data.rows import RowStore
 from sat3d.data.schema import Schema
+from sat3d.folders import cache_folder
 from sat3d.generators import CodeStream
 from sat3d.ops.camera import Camera, Range
 from sat3d.perception import Scorer
@@ -48,7 +48,7 @@ class SampledLatents(LatentSource):
         pitch: camera range in radians; `null` takes the generator's own.
         space: what is kept of a code: `w`, `z`, or `s`, the flat styles.
         render_batch: pictures made at a time.
-        root: folder that holds labelled codes; by default within `cache_root()`.
+        root: folder that holds labelled codes; by default within `cache_folder()`.
 
     Raises:
         ValueError: for both or none of `scorer` and `clip`, and sizes below 1.
@@ -121,7 +121,7 @@ class SampledLatents(LatentSource):
         about = {"generator": generator.name, **settings, "columns": self.schema.columns}
         name = "-".join(digest[:16] for digest in (generator.hash, self.scorer.hash, key))
         widths = {"codes": code_width(generator, self.space), "log_odds": len(self.scorer.columns)}
-        return RowStore(Path(self.root or cache_root() / "latents") / name, widths, about)
+        return RowStore(Path(self.root or cache_folder() / "latents") / name, widths, about)
 
     def prepare(self, device: torch.device | str | None = None, progress: bool = True) -> None:
         """Label the codes that are not yet labelled, sharing the work with other processes that do so.

@@ -17,9 +17,9 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sat3d.data.cache import cache_root
 from sat3d.data.shuffled import ShuffledLoader
 from sat3d.data.streams import ResumedStream
+from sat3d.folders import cache_folder
 from sat3d.ops.camera import LABEL_SIZE
 from sat3d.world import World, load_world
 
@@ -70,7 +70,7 @@ class WorldPictures(Dataset[PictureBatch]):
     its checksum is written, after its bytes.
 
     Args:
-        root: folder that holds sets; by default `cache_root()`.
+        root: folder that holds sets; by default `cache_folder()`.
         count: pictures.
         seed: of codes and cameras.
         resolution: pixels a side.
@@ -96,7 +96,7 @@ class WorldPictures(Dataset[PictureBatch]):
         self.world = load_world(world) if isinstance(world, str) else world
         self.count, self.seed, self.resolution = count, seed, resolution
         kind = f"{self.world.name}{self.world.domain.version}"
-        self.folder = Path(root or cache_root() / "world") / f"{kind}-{resolution}px-seed{seed}"
+        self.folder = Path(root or cache_folder() / "world") / f"{kind}-{resolution}px-seed{seed}"
         self._blocks = -(-count // BLOCK)
         n, r = self._blocks * BLOCK, resolution  # whole blocks, whose checksums serve smaller and larger sets
         self._layout: dict[str, tuple[type, tuple[int, ...]]] = {
@@ -252,7 +252,7 @@ class WorldDataModule(ResumedStream, LightningDataModule):
         count: training pictures.
         seed: of the training pictures; validation and test take the next two seeds, so that no picture is shared.
         batch_size: pictures a batch.
-        root: folder that holds pictures; by default `cache_root()`.
+        root: folder that holds pictures; by default `cache_folder()`.
         val_count: validation pictures.
         test_count: test pictures.
         resolution: pixels a side.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
+from sat3d.folders import zoo_folder
 from sat3d.generators.base import Generator
 from sat3d.generators.eg3d import EG3D
 from sat3d.generators.pickles import CheckpointError
@@ -83,12 +83,6 @@ class Entry:
         if wrong := [name for name in found if known[name] is not None and known[name] != found[name]]:
             told = ", ".join(f"{name} {found[name]} where {known[name]} is known" for name in wrong)
             raise CheckpointError(f"{self.path} is not {self.name}: {told}")
-
-
-def zoo_folder() -> Path:
-    """Return the folder of released files: the variable SAT3D_ZOO names it, else it is in the user's cache."""
-    cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("SAT3D_ZOO") or Path(cache_home, "sat3d")).expanduser().absolute()
 
 
 @cache

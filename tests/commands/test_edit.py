@@ -54,6 +54,8 @@ def test_full_mask_gives_the_reference_and_empty_mask_the_source(toys, editor, t
 
 def test_bad_input_leaves_nothing(toys, editor, tmp_path):
     out = tmp_path / "nothing"
+    with pytest.raises(ValueError, match=r"device='abacus': "):
+        main(editor, 3, "hat", 7, out=str(out), device="abacus")
     with pytest.raises(ValueError, match="unknown hut; this editor knows hat, beard"):
         main(editor, 3, "hut", 7, out=str(out))
     other = tmp_path / "other.safetensors"

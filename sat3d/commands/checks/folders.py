@@ -10,6 +10,7 @@ from pathlib import Path
 from sat3d.commands.checks.filesystems import is_network, kind, lock_holds, nearest, space, try_writing
 from sat3d.commands.checks.finding import Finding, State, counted, listed, size
 from sat3d.commands.checks.requirements import typed
+from sat3d.folders import cache_folder, zoo_folder
 
 FULL, SHORT = 2e8, 5e9  # free bytes below which a run cannot leave its checkpoints, and a long one may not
 FEW = 1000  # files that may still be made
@@ -19,22 +20,12 @@ FREE = "df -h"
 def check() -> Iterator[Finding]:
     """Try every folder that runs and downloads write to."""
     yield look("runs", Path("runs"), "lightning fit --run.root=DIR ...", stops=True)
-    yield look("cache", cache(), "export SAT3D_CACHE=DIR", stops=True, locks=True)
-    if zoo() != cache().absolute():
-        yield look("networks", zoo(), "export SAT3D_ZOO=DIR")
+    yield look("cache", cache_folder(), "export SAT3D_CACHE=DIR", stops=True, locks=True)
+    if zoo_folder() != cache_folder():
+        yield look("networks", zoo_folder(), "export SAT3D_ZOO=DIR")
     yield look("torch hub", Path(_home("TORCH_HOME", "torch"), "hub"), "export TORCH_HOME=DIR")
     yield look("HF cache", huggingface(), "export HF_HOME=DIR")
     yield _temporary()
-
-
-def cache() -> Path:
-    """Return what `sat3d.data.cache.cache_root` does, which cannot be imported without torch."""
-    return Path(os.environ.get("SAT3D_CACHE") or Path.home() / ".cache" / "sat3d")
-
-
-def zoo() -> Path:
-    """Return what `sat3d.generators.catalogue.zoo_folder` does, which cannot be imported without torch."""
-    return Path(os.environ.get("SAT3D_ZOO") or _home("", "sat3d")).expanduser().absolute()
 
 
 def huggingface() -> Path:

@@ -12,7 +12,8 @@ NEEDS = ("torch",)
 
 def check() -> Iterator[Finding]:
     """Compare each file with the sha256 that was recorded beside it."""
-    from sat3d.generators.catalogue import compare_with_record, entries, zoo_folder
+    from sat3d.folders import zoo_folder
+    from sat3d.generators.catalogue import compare_with_record, entries
     from sat3d.generators.pickles import CheckpointError
     from sat3d.shipped import sha256_of
 

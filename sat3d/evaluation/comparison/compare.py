@@ -40,6 +40,7 @@ from sat3d.evaluation.rows import place_of
 from sat3d.generators import load_generator
 from sat3d.methods import load_editor
 from sat3d.visualization import replacing
+from sat3d.world import world_of
 
 
 def compare(
@@ -196,7 +197,9 @@ def _warnings(plan: Plan, shared: int, edits: int) -> list[str]:
         if getattr(plan, role) is None:
             told.append(f"No {role}: what it tells is left out.")
     if not plan.world:
-        told.append("The ideal edit is known on the embedded world only.")
+        known = world_of(plan.generator) is not None and plan.truncation == 1
+        why = "world: true compares with it" if known else "it is known on embedded worlds only"
+        told.append(f"The ideal edit is left out: {why}.")
     return told
 
 

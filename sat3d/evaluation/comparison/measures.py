@@ -101,11 +101,11 @@ MEASURES = (
     Measure(
         "perceptual",
         "perceptual distance",
-        "LPIPS",
+        "perceptual",
         "",
         "lower",
         4,
-        "LPIPS between picture and edit (arXiv 1801.03924); an observer's activations, unweighted, where one serves.",
+        "Between activations: LPIPS (arXiv 1801.03924) with perceptual=lpips, else an observer's own, unweighted.",
         "perceptual",
     ),
     Measure(
@@ -187,7 +187,7 @@ MEASURES = (
     Measure(
         "ideal_perceptual",
         "distance to the ideal edit",
-        "ideal, LPIPS",
+        "ideal, perceptual",
         "",
         "lower",
         4,

@@ -7,8 +7,6 @@ import huggingface_hub.constants
 import pytest
 
 from sat3d.commands.checks import filesystems, folders
-from sat3d.data.cache import cache_root
-from sat3d.generators.catalogue import zoo_folder
 
 
 def look(folder, **options):
@@ -104,24 +102,6 @@ def test_network_filesystems_are_known_by_their_mounts(tmp_path, monkeypatch):
     assert "on nfs4;" in found.told and "locks hold; on a network" in found.told
     assert look(tmp_path).state == "ok"  # nothing is locked in it
     assert filesystems.is_network("fuse.sshfs") and not filesystems.is_network("fuse.fuse-overlayfs")
-
-
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {},
-        {"SAT3D_CACHE": "/a", "SAT3D_ZOO": "~/b"},
-        {"XDG_CACHE_HOME": "/c"},
-        {"SAT3D_CACHE": "", "XDG_CACHE_HOME": ""},
-    ],
-)
-def test_the_folders_are_those_that_are_used(monkeypatch, variables):
-    for name in ("SAT3D_CACHE", "SAT3D_ZOO", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert folders.cache() == cache_root()
-    assert folders.zoo() == zoo_folder()
 
 
 def test_hugging_faces_folder_is_the_one_it_uses():
