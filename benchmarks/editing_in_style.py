@@ -271,7 +271,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pairs", type=int, default=20, help="graded, for each seed")
     parser.add_argument("--seeds", type=int, default=3, help="of the graded pairs, and of the clustering")
     parser.add_argument("--sat3d", help="folder of an editor of SAT3D, graded too")
-    parser.add_argument("--json", type=Path, help="by default docs/benchmarks/editing-in-style[-GENERATOR].json")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="by default docs/benchmarks/editing-in-style[-GENERATOR].json with --sat3d, runs/benchmarks without",
+    )
     options = parser.parse_args(arguments)
     subject = SUBJECTS[options.generator]
     started = time.perf_counter()
@@ -288,7 +292,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += locality(subject, seed, options.pairs, editors, sat3d)
         print(f"seed {seed}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     suffix = "" if subject.generator == "toyfaces64" else f"-{subject.generator}"
-    file = options.json or Path(f"docs/benchmarks/editing-in-style{suffix}.json")
+    folder = Path("docs/benchmarks" if options.sat3d else "runs/benchmarks")  # the published rows have SAT3D's
+    file = options.json or folder / f"editing-in-style{suffix}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.parent.mkdir(parents=True, exist_ok=True)
     settings = {"codes": options.codes, "pairs": options.pairs, "budget": BUDGET, "rho": RHO, "gain": GAIN}
     found = {"settings": settings, "agreement": agreed, "locality": rows}

@@ -9,6 +9,7 @@ import yaml
 from sat3d.cli import main
 from sat3d.configs import experiments_folder
 from sat3d.methods import load_editor
+from sat3d.perception.descriptor_groups import DescriptorGroups
 from sat3d.shipped import manifest
 
 SHIPPED = {"toyfaces64", "toyfaces-clip", "toyfaces-labeller", "toyfaces-judge", "toyfaces-parser"}
@@ -82,3 +83,25 @@ def test_experiment_runs(run, name):
 def test_ablation_runs_on_top_of_the_experiment(run, name):
     run("fit", "sat3d", f"ablations/{name}")
     assert Path(f"runs/{name}/0/editor/card.json").is_file()
+
+
+@needs_weights
+@pytest.mark.parametrize("name", ["eg3d-ffhq", "eg3d-cats", "eg3d-cars", "stylegan2-ffhq"])
+def test_experiments_for_released_networks_run_on_tiny_ones(toys, run, name):
+    net = toys.flat if name.startswith("stylegan2") else toys.generator
+    own = {"generator": net, "clip": "toyfaces-clip", "clip_pretrained": "null"}
+    cameras = {} if name.startswith("stylegan2") else {"data.init_args.num_cameras": 2}
+    run(
+        "fit",
+        f"../{name}/sat3d",
+        **{f"model.init_args.{k}": v for k, v in own.items()},
+        **{"data.init_args.generator": net},
+        **cameras,
+    )
+    editor = load_editor(f"runs/{name}-sat3d/0/editor")
+    assert editor.attributes == bundled(name) and 0 < float(editor.masks.max()) < 1
+
+
+def bundled(name):
+    kind = {"eg3d-cats": "cats", "eg3d-cars": "cars"}.get(name, "faces")
+    return DescriptorGroups.from_yaml(kind).attributes
