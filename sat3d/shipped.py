@@ -1,16 +1,18 @@
 """The shipped weights: what `checkpoints/manifest.json` promises is what is read."""
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from sat3d.replacing import replacing
 
 Entry = dict[str, Any]
 """One weight's record: file, sha256, bytes, kind, licence, command, seconds, metrics."""
@@ -149,10 +151,17 @@ def register(
         "metrics": dict(metrics),
         **extra,
     }
-    records = json.dumps({**manifest(folder), name: entry}, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    if not (target.exists() and target.samefile(file)):
-        replace_file(target, lambda partial: shutil.copyfile(file, partial))
-    replace_file(folder / "manifest.json", lambda partial: Path(partial).write_text(records))
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)  # others may ship at the same time
+        records = json.dumps({**manifest(folder), name: entry}, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        if not (target.exists() and target.samefile(file)):
+            with replacing(target) as partial:
+                shutil.copyfile(file, partial)
+        with replacing(folder / "manifest.json") as partial:
+            partial.write_text(records)
+    finally:
+        os.close(held)
     return target
 
 
@@ -166,21 +175,3 @@ def sha256_of(path: Path) -> str:
 def _sha256(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def replace_file(target: Path, write: Callable[[str], object]) -> None:
-    """Write beside the target, then move over it: readers see the old file or the new one.
-
-    Args:
-        target: file to make or replace.
-        write: fills the file of the name it is given.
-    """
-    descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(descriptor)
-    try:
-        write(partial)
-        Path(partial).chmod(0o644)
-        Path(partial).replace(target)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -114,3 +115,12 @@ def test_everything_shipped_matches_its_record():
         assert shipped_path(name).stat().st_size == known[name]["bytes"]
     assert sum(entry["bytes"] for entry in known.values()) <= 45e6
     assert json.dumps(known, allow_nan=False)
+
+
+def test_trainings_that_end_together_all_have_their_record(folder, tmp_path):
+    files = [tmp_path / f"{k}.safetensors" for k in range(8)]
+    for k, file in enumerate(files):
+        file.write_bytes(bytes([k]) * 1000)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda file: record(file, folder, file.stem), files))
+    assert {file.stem for file in files} < manifest(folder).keys()

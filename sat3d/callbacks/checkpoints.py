@@ -129,7 +129,7 @@ class RunCheckpoints(Checkpoint):
         if minutes <= 0 or (steps is not None and steps < 1):
             raise ValueError(f"minutes={minutes}, steps={steps} must be above 0")
         self.seconds, self.steps = 60 * minutes, steps
-        self._begun = self._look_at = 0
+        self._begun = self._seen = self._look_at = 0
         self._started = self._saved_at = 0.0
         self._waiting = False  # a save that is due, for the validation or the epoch that ends with this step
         self._between_steps = self._epoch_ended = False
@@ -138,7 +138,8 @@ class RunCheckpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the rows and metrics of a run that is gone on with; of a new one, try whether it can be saved."""
         self._started = self._saved_at = time.monotonic()
-        self._begun, self._look_at, self._waiting = trainer.global_step, trainer.global_step + 1, False
+        self._begun = self._seen = trainer.global_step
+        self._look_at, self._waiting = trainer.global_step + 1, False
         logged, self._logged = self._logged, {}
         for logger in trainer.loggers:
             if trainer.is_global_zero and hasattr(logger, "go_on"):
@@ -153,6 +154,9 @@ class RunCheckpoints(Checkpoint):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save where it is time; where a validation or the end of the epoch comes first, after those."""
         self._epoch_ended, step = False, trainer.global_step
+        if step == self._seen:  # gradients are still being added up
+            return
+        self._seen = step
         self._waiting |= self.steps is not None and step % self.steps == 0
         if step >= self._look_at:
             self._look_at, due = trainer.strategy.broadcast(self._plan(step))

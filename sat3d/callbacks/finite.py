@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
@@ -79,7 +80,10 @@ class NonFiniteSteps(Callback):
         if not immediate and scaler is None and getattr(optimizer, "_step_supports_amp_scaling", False):
             optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
         elif bool(bad):
-            optimizer.zero_grad(set_to_none=True)  # what has no gradient is left alone, momenta included
+            if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+                torch._foreach_add_(grads, math.inf)  # the scaler looks at them after this, and leaves the step out
+            else:
+                optimizer.zero_grad(set_to_none=True)  # what has no gradient is left alone, momenta included
             self._read(trainer)
         else:
             self._pending.clear()

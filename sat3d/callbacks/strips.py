@@ -43,6 +43,7 @@ class EditStrips(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the strips."""
         module: Any = pl_module
+        folder = run_folder(trainer) / "pictures"
         if not trainer.is_global_zero or not bool(module.is_fitted):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -53,5 +54,5 @@ class EditStrips(Callback):
         ]
         cameras = None if codes.camera is None else module.generator.cameras.frontal()
         picture = strip_grid(module.generator, edits, self.strengths, cameras, "", self.side, self.scale)
-        write_picture(run_folder(trainer) / "pictures" / "strips.png", picture)
+        write_picture(folder / "strips.png", picture)
         show(trainer, "strips", picture)

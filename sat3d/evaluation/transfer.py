@@ -57,8 +57,9 @@ def compare_transfer(
         ideals: pictures that edits should look like.
     """
     ideals = ideals or {}
-    scores = {name: TransferScore(attributes, strengths) for name in methods}
-    matches = {name: {i: [PictureMatch() for _ in attributes] for i in ideals} for name in methods}
+    where = generator.device
+    scores = {name: TransferScore(attributes, strengths).to(where) for name in methods}
+    matches = {name: {i: [PictureMatch().to(where) for _ in attributes] for i in ideals} for name in methods}
     for pairs in batches:
         for name, picture in methods.items():
             grade(scores[name], pairs, picture, generator, judge)
@@ -86,7 +87,7 @@ def _differing(pairs: PairBatch, attribute: str, generator: Generator, judge: Sc
 
 
 def _psnr(rows: Sequence[PictureMatch]) -> Tensor:
-    return torch.stack([row.compute() if row.update_called else torch.tensor(float("nan")) for row in rows])
+    return torch.stack([row.compute().cpu() if row.update_called else torch.tensor(float("nan")) for row in rows])
 
 
 def curves_csv(results: Mapping[str, TransferResult]) -> str:

@@ -16,7 +16,8 @@ from sat3d.generators.base import Generator
 from sat3d.generators.eg3d import EG3D
 from sat3d.generators.pickles import CheckpointError
 from sat3d.ops.camera import CameraDistribution
-from sat3d.shipped import replace_file, sha256_of
+from sat3d.replacing import replacing
+from sat3d.shipped import sha256_of
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def record_use(path: Path) -> None:
         return
     line = f"{sha256_of(path)}  {path.name}\n"
     try:
-        replace_file(record, lambda partial: Path(partial).write_text(line))
+        with replacing(record) as partial:
+            partial.write_text(line)
     except OSError as error:
         warnings.warn(f"{record}: cannot be written ({error.strerror}), so a change of {path.name} would go unnoticed")
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from sat3d.generators.catalogue import Entry, compare_with_record, entries, record_use
 from sat3d.generators.pickles import CheckpointError
 from sat3d.generators.released import declare_released, read_checkpoint
-from sat3d.shipped import replace_file
+from sat3d.replacing import replacing
 
 CHUNK, TIMEOUT = 2**20, 60
 
@@ -45,7 +45,8 @@ def fetch(name: str, url: str) -> Path:
             pass
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error.strerror}); SAT3D_ZOO names another folder") from error
-    replace_file(entry.path, lambda partial: _download(entry, url, Path(partial)))
+    with replacing(entry.path) as partial:
+        _download(entry, url, partial)
     record_use(entry.path)
     return entry.path
 

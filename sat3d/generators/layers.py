@@ -332,7 +332,8 @@ class SynthesisBlock(nn.Module):
                 x = residual + x
         tap.see(f"{prefix}.conv1", x)
         if image is not None and self.up:
-            image = upsample2d(image, self.resample_filter)
+            with torch.autocast(image.device.type, enabled=False):  # pictures add up in float32
+                image = upsample2d(image, self.resample_filter)
         if self.torgb is not None:
             y = self.torgb(x, next(styles))
             tap.see(f"{prefix}.torgb", y)

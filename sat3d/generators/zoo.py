@@ -25,6 +25,7 @@ from sat3d.generators.renderer import RenderingOptions
 from sat3d.generators.sampling import TOY_CAMERAS
 from sat3d.generators.stylegan2 import StyleGAN2, StyleGAN2Options, SynthesisOptions
 from sat3d.ops.camera import CameraDistribution
+from sat3d.replacing import replacing
 from sat3d.shipped import manifest, shipped_path
 
 T = TypeVar("T")
@@ -111,15 +112,8 @@ def save_generator(generator: Generator, path: str | Path, *, dtype: torch.dtype
     """
     tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in generator.state_dict().items()}
     described = {"options": generator.config, "cameras": generator.cameras and asdict(generator.cameras)}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with replacing(path) as partial:
         save_file(tensors, partial, metadata={"config": json.dumps(described), "name": generator.name})
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def read_generator(path: Path) -> Generator:

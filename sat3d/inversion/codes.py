@@ -101,13 +101,13 @@ def load_codes(path: str | Path, generator: Generator) -> PictureCodes:
         ValueError: if it is damaged, holds no codes, or those of another generator.
     """
     card, tensors = _read(Path(path), tensors=True)
-    made_for = card["generator"]
-    if made_for["hash"] != generator.hash:
-        raise ValueError(
-            f"{path}: codes of generator {made_for['name']!r} (hash {made_for['hash'][:12]}), not of "
-            f"{generator.name!r} (hash {generator.hash[:12]}); take that one, or invert the picture again"
-        )
     try:
+        name, digest = (card["generator"][key] for key in ("name", "hash"))
+        if digest != generator.hash:
+            raise ValueError(
+                f"{path}: codes of generator {name!r} (hash {digest[:12]}), not of {generator.name!r} (hash "
+                f"{generator.hash[:12]}); take that one, or invert the picture again"
+            )
         camera = Camera.from_label(tensors["camera"]) if "camera" in tensors else None
         codes = PictureCodes(tensors["ws"].float(), tensors["styles"].float(), camera, {}, card)
     except KeyError as error:

@@ -23,7 +23,7 @@ from sat3d.inversion.spaces import CodeStatistics
 from sat3d.metrics.pictures import masked_psnr
 from sat3d.ops.augment import Augmentation
 from sat3d.ops.camera import Camera
-from sat3d.ops.schedules import one_cycle
+from sat3d.ops.schedules import known_steps, one_cycle
 from sat3d.shipped import ExportConfig
 
 FILE = "encoder.safetensors"
@@ -107,7 +107,7 @@ class EncoderTraining(LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW with one cycle of the learning rate."""
         optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = known_steps(self.trainer.estimated_stepping_batches)
         cycle = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
@@ -135,7 +135,8 @@ class EncoderTraining(LightningModule):
         terms = {"code": ((ws[:, 0] - batch.ws[:, 0]) / self.encoder.statistics[1]).square().mean()}
         if angles is not None and batch.camera is not None:
             terms["pose"] = self.pose * ((angles - batch.camera.angles()) / self._half_range()).square().mean()
-        if self.picture and self.global_step >= self.picture_from * int(self.trainer.estimated_stepping_batches):
+        steps = known_steps(self.trainer.estimated_stepping_batches)
+        if self.picture and self.global_step >= self.picture_from * steps:
             made = net.synthesize(net.styles(ws), camera=self._camera(angles)).image
             with torch.autocast(self.device.type, enabled=False):
                 with torch.no_grad():

@@ -186,12 +186,14 @@ def edited_styles(
     A list of strengths has one for each attribute, and the attributes are then edited one after the other.
 
     Raises:
-        ValueError: if there are not as many strengths as attributes.
+        ValueError: if there are not as many strengths as attributes, or values are given, which later edits change.
     """
     steps: list[tuple[str | Sequence[str], float | Tensor]]
     if isinstance(strength, Sequence):
         if isinstance(attribute, str) or len(attribute) != len(strength):
             raise ValueError(f"strength: {len(strength)} numbers do not fit the attributes {attribute}")
+        if values is not None and len(strength) > 1:
+            raise ValueError("values: those of the first edit are none of the next; give one strength for all")
         steps = list(zip(attribute, strength, strict=True))
     else:
         steps = [(attribute, strength)]

@@ -74,6 +74,8 @@ class LinearEditor(Editor):
             raise ValueError(f"keeping: unknown {', '.join(unknown)}; this editor knows {self.known_names()}")
         directions = {name: self.direction(name) for name in (*self.attributes, *conditions)}
         for name, others in conditions.items():
+            if not others:
+                continue
             try:
                 directions[name] = keep_fixed(directions[name], torch.stack([self.direction(o) for o in others]))
             except ValueError as error:

@@ -17,6 +17,7 @@ from torchmetrics import Metric
 from sat3d.generators import Generator
 from sat3d.methods.base import Editor
 from sat3d.methods.precision import float32
+from sat3d.methods.resume import reopen_epoch
 
 
 class OnePass(LightningModule, ABC):
@@ -133,6 +134,7 @@ class OnePass(LightningModule, ABC):
         Raises:
             ValueError: they are of something else.
         """
+        reopen_epoch(checkpoint)
         basis = self.basis()
         for key, value in checkpoint.get("basis", {}).items():
             if value != basis.get(key):

@@ -103,7 +103,8 @@ def leaky_relu(x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tens
 def demodulation(weight: Float[Tensor, "o i k k"], style: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
     """Return the factor of every output channel, in float32 or better."""
     energy = _energy(weight, style)
-    return (style.to(energy.dtype).square() @ energy.T + 1e-8).rsqrt()
+    with torch.autocast(style.device.type, enabled=False):  # in half precision the sum passes its largest number
+        return (style.to(energy.dtype).square() @ energy.T + 1e-8).rsqrt()
 
 
 def _energy(weight: Tensor, style: Tensor) -> Float[Tensor, "o i"]:

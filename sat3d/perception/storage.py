@@ -17,6 +17,7 @@ from sat3d.perception.attributes import AttributePredictor, PredictorConfig
 from sat3d.perception.identity import IdentityConfig, IdentityEmbedder, ScriptedIdentity
 from sat3d.perception.observer import Observer
 from sat3d.perception.parsing import ParserConfig, PartParser
+from sat3d.replacing import replacing
 from sat3d.shipped import shipped_path
 
 _BUILDERS: Mapping[str, Callable[[dict[str, Any]], Observer]] = {
@@ -38,9 +39,9 @@ def save_weights(state: Mapping[str, Tensor], config: Mapping[str, Any], path: s
         name: (tensor.detach().half() if tensor.is_floating_point() else tensor.detach()).cpu().contiguous()
         for name, tensor in state.items()
     }
-    partial = path.with_name(path.name + ".partial")
-    save_file(half, partial, metadata={"format": "pt", "config": json.dumps(config, sort_keys=True)})
-    return partial.replace(path)
+    with replacing(path) as partial:
+        save_file(half, partial, metadata={"format": "pt", "config": json.dumps(config, sort_keys=True)})
+    return path
 
 
 def save_observer(observer: Observer, path: str | Path) -> Path:

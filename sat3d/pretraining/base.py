@@ -20,7 +20,7 @@ from sat3d import shipped
 from sat3d.data.observed import SOURCES
 from sat3d.data.world import PictureBatch
 from sat3d.ops.augment import Augmentation
-from sat3d.ops.schedules import one_cycle
+from sat3d.ops.schedules import known_steps, one_cycle
 from sat3d.perception import Observer, save_weights
 from sat3d.pretraining.truth import Grader
 from sat3d.shipped import ExportConfig
@@ -163,7 +163,7 @@ class ObserverPretraining(LightningModule, ABC):
             {"params": [p for p in weights if p.ndim < 2], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = known_steps(self.trainer.estimated_stepping_batches)
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps, config.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -19,6 +19,7 @@ from sat3d.data.world import PictureBatch
 from sat3d.generators import build_generator, load_generator, save_generator
 from sat3d.generators.eg3d import EG3D
 from sat3d.ops import Camera
+from sat3d.ops.schedules import known_steps
 from sat3d.pretraining.base import TrainingClock, check_world, typed_command
 from sat3d.pretraining.generator_figures import GeneratorFigures, linear_probe
 from sat3d.pretraining.generator_settings import GeneratorRates, ToyGeneratorConfig, rate_kind
@@ -112,7 +113,7 @@ class GeneratorPretraining(LightningModule):
                 kinds.setdefault(rate_kind(name), []).append(p)
         groups = [{"params": ps, "lr": getattr(self.rates, kind)} for kind, ps in kinds.items()]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = known_steps(self.trainer.estimated_stepping_batches)
 
         def rate(step: int) -> float:
             rise = min(1.0, (step + 1) / max(1, self.rates.warmup))
@@ -133,7 +134,7 @@ class GeneratorPretraining(LightningModule):
     @property
     def _learns_from_attributes(self) -> bool:
         """Whether w still comes from the attributes; in the last step it never does."""
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = known_steps(self.trainer.estimated_stepping_batches)
         return self.global_step < min(self.attribute_share * steps, steps - 1)
 
     def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
@@ -230,18 +231,17 @@ class GeneratorPretraining(LightningModule):
             self.average = copy.deepcopy(exported)
 
     def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
-        early = self.trainer.state.fn == TrainerFn.FITTING and not self.caught_up
-        self._grade(batch, self.average_from_attributes(self._features(batch)) if early else self._mapped(batch))
+        self._grade(batch, early=self.trainer.state.fn == TrainerFn.FITTING and not self.caught_up)
 
     def test_step(self, batch: PictureBatch, batch_idx: int) -> None:
-        self._grade(batch, self._mapped(batch))
+        self._grade(batch)
 
-    def _mapped(self, batch: PictureBatch) -> Tensor:
-        return self.average.map(batch.z)[:, 0]
-
-    def _grade(self, batch: PictureBatch, w: Tensor) -> None:
-        s = self.average.styles(w.unsqueeze(1).expand(-1, self.average.num_ws, -1))
-        self.figures.update(self.average.synthesize(s, Camera.from_label(batch.camera_label)), batch)
+    def _grade(self, batch: PictureBatch, early: bool = False) -> None:
+        """Grade the average as it will be used, in float32; early, with the w that attributes give."""
+        with torch.autocast(self.device.type, enabled=False):
+            w = self.average_from_attributes(self._features(batch)) if early else self.average.map(batch.z)[:, 0]
+            s = self.average.styles(w.unsqueeze(1).expand(-1, self.average.num_ws, -1))
+            self.figures.update(self.average.synthesize(s, Camera.from_label(batch.camera_label)), batch)
 
     def on_validation_epoch_end(self) -> None:
         self._close("val")

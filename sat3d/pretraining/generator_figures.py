@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import torch
 from kornia.morphology import dilation
 from torch import Tensor, nn
@@ -49,11 +52,11 @@ class GeneratorFigures(nn.Module):
 
     def compute(self) -> dict[str, float]:
         """Return the figures by name."""
-        parts = {
-            f"psnr_{name}": _psnr(metric.compute())
-            for name, metric in zip(self.parts, self.by_part, strict=True)
-            if isinstance(metric, MeanMetric) and metric.update_called
-        }
+        with warnings.catch_warnings():  # a part that no picture of this process had; others may have seen it
+            warnings.filterwarnings("ignore", ".*before the ``update`` method")
+            computed = [metric.compute() for metric in self.by_part if isinstance(metric, MeanMetric)]
+        found = {f"psnr_{name}": _psnr(error) for name, error in zip(self.parts, computed, strict=True)}
+        parts = {name: value for name, value in found.items() if math.isfinite(value)}
         return {
             "psnr": _psnr(self.whole.compute()),
             "psnr_object": _psnr(self.head.compute()),

@@ -51,7 +51,7 @@ def fit(network: nn.Module, rate: float, steps: int, loss: Callable[[int], Tenso
         groups = [{"params": [p], "lr": rate * math.sqrt(len(p))} for p in square]
         optimizers.append(torch.optim.Muon(groups, weight_decay=0.0))
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(o, max(1, steps)) for o in optimizers]
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast(next(network.parameters()).device.type, enabled=False):
         for step in (bar := tqdm(range(steps), desc=doing, disable=quiet)):
             difference = loss(step)
             for optimizer in optimizers:

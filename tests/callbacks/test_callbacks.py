@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import imageio.v2 as imageio
 import pytest
@@ -7,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from PIL import Image
 
-from sat3d.callbacks import EditGrid, Summary
+from sat3d.callbacks import CatalogueFigures, ChannelFigures, EditGrid, EditStrips, Summary
 from sat3d.callbacks.pictures import differing_rows
 from sat3d.data import StyleCodeDataModule
 from sat3d.methods import SAT3D
@@ -83,3 +84,20 @@ def test_rows_show_pairs_that_differ(toys):
         distance = float(model.scorer.distance(*scores, name))
         assert distance >= min(0.5, float(model.scorer.distance(*every, name).max()) - 1e-4)
         assert isinstance(row, torch.Tensor)
+
+
+@pytest.mark.parametrize("callback", [EditStrips(), EditGrid(), ChannelFigures(), CatalogueFigures()])
+def test_every_process_asks_for_the_folder_which_the_first_one_tells(callback, tmp_path):
+    """What only one process asked for, it would wait for without end."""
+
+    class Run:
+        is_global_zero, sanity_checking, world_size, default_root_dir = False, False, 2, str(tmp_path)
+        asked = 0
+
+        @property
+        def log_dir(self):
+            Run.asked += 1
+            return str(tmp_path)
+
+    callback.on_fit_end(Run(), SimpleNamespace(is_fitted=torch.tensor(True), device=torch.device("cpu")))
+    assert Run.asked == 1 and not any(tmp_path.iterdir())

@@ -214,3 +214,13 @@ def test_checkpoints_are_zip_files_of_checked_records(tmp_path):
     with zipfile.ZipFile(saved(tmp_path, 1)) as archive:
         assert all(entry.CRC for entry in archive.infolist() if entry.file_size)
     assert not [path for path in Path(tmp_path / "checkpoints").iterdir() if path.name.startswith(".")]
+
+
+def test_a_step_of_several_batches_is_saved_once_and_whole(tmp_path, monkeypatch):
+    seen, save = [], RunCheckpoints._save
+    monkeypatch.setattr(
+        RunCheckpoints, "_save", lambda self, t, step, **k: seen.append(step) or save(self, t, step, **k)
+    )
+    run = trainer(tmp_path, RunCheckpoints(steps=2), max_steps=6, accumulate_grad_batches=3)
+    run.fit(BoringModel())
+    assert seen == [0, 1, 3, 6]  # the trial, after the second and the fourth step, at the end

@@ -1,6 +1,8 @@
 """Steps without a finite loss change nothing, and tell which codes they were made of."""
 
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,3 +114,25 @@ def test_on_a_device_the_step_is_skipped_there_and_read_at_logging_steps(toys, t
 def test_unknown_actions_are_refused(bad):
     with pytest.raises(ValueError, match="action="):
         NonFiniteSteps(**bad)
+
+
+def test_a_scaler_of_a_fused_optimizer_leaves_the_step_out(tmp_path):
+    x = nn.Parameter(torch.tensor([2.0, -1.0]))
+    adam, scaler = torch.optim.Adam([x], lr=0.1, fused=True), torch.amp.GradScaler("cpu")
+    callback = NonFiniteSteps("skip")
+    run = SimpleNamespace(
+        precision_plugin=SimpleNamespace(scaler=scaler), world_size=1, global_step=0, global_rank=0,
+        is_global_zero=True, log_dir=str(tmp_path), default_root_dir=str(tmp_path), log_every_n_steps=1,
+    )  # fmt: skip
+    for bad in (False, True):
+        before = x.detach().clone()
+        loss = x.square().sum() + (torch.nan if bad else 0.0)  # the gradient itself is a number
+        adam.zero_grad()
+        scaler.scale(loss).backward()
+        callback.on_train_batch_start(run, None, SimpleNamespace(index=torch.arange(4)), 0)
+        callback.on_before_backward(run, None, loss)
+        with pytest.warns(UserWarning, match="not finite") if bad else nullcontext():
+            callback.on_before_optimizer_step(run, None, adam)
+        scaler.step(adam)
+        scaler.update()
+        assert torch.equal(x, before) == bad

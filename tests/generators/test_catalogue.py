@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_used(zoo, monkeypatch):
     def readonly(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("sat3d.generators.catalogue.replace_file", readonly)
+    monkeypatch.setattr("sat3d.generators.catalogue.replacing", readonly)
     with pytest.warns(UserWarning, match=r"cifar10\.pkl\.sha256: cannot be written \(Read-only"):
         assert load_generator(CIFAR).c_dim == 10
 

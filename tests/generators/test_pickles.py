@@ -301,3 +301,9 @@ def test_nothing_is_imported_that_a_file_names(monkeypatch):
 
     monkeypatch.setitem(__import__("sys").modules, "trapped", Trap("trapped"))
     assert read(b"ctrapped\nanything\n.").dotted == "trapped.anything"
+
+
+def test_views_of_a_shared_storage_of_booleans_are_no_copies_of_it():
+    shared = torch.arange(100_000) % 3 == 0
+    for record in read(pickle.dumps([shared[k : k + 1] for k in range(3)], 4)):
+        assert record.tensor().untyped_storage().nbytes() == 1

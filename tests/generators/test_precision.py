@@ -7,6 +7,7 @@ import torch
 
 from sat3d.generators import from_official
 from sat3d.ops import Camera
+from sat3d.ops.modulation import styled_conv2d
 from tests.generators.naive_tensors import tensors_of
 from tests.generators.released_networks import drawn, eg3d, relative_error, seen_from, stylegan2
 
@@ -48,3 +49,13 @@ def test_rays_are_marched_in_single_precision_whatever_the_layers_compute_in() -
         assert torch.equal(out.raw, exact.raw) and torch.equal(out.depth, exact.depth)
         assert relative_error(out.image, exact.image) <= 0.01
     assert torch.equal(density, generator.density(planes, planes.new_zeros(1, 4, 3))[0])
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_weights_that_are_trained_are_demodulated_in_float32(kind: torch.dtype) -> None:
+    x, weight = drawn(2, 256, 6, 6).float(), (8 * drawn(4, 256, 3, 3)).float()
+    style, bias = (6 * drawn(2, 256)).float(), torch.zeros(4)
+    exact = styled_conv2d(x, weight, style, bias)  # frozen
+    with torch.autocast("cpu", kind):
+        trained = styled_conv2d(x, weight.clone().requires_grad_(), style, bias)
+    assert relative_error(trained.detach().float(), exact) <= (0.05 if kind == torch.bfloat16 else 0.01)

@@ -1,11 +1,13 @@
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sat3d.generators import tiny_generator
 from sat3d.methods import Editor, MaskEditor, load_editor
+from sat3d.methods.base import edited_styles
 from sat3d.methods.labelled import LabelledMethod
 from sat3d.methods.one_pass import OnePass
 
@@ -111,6 +113,13 @@ def test_wrong_arguments_are_named(editor):
         editor.edit(source, "hat")
     with pytest.raises(ValueError, match="does not fit"):
         editor.edit(source, "hat", reference=source[:, :4])
+
+
+def test_edits_one_after_the_other_take_no_values_of_before(editor):
+    net = tiny_generator(0)
+    given = SimpleNamespace(ws=net.map(torch.zeros(1, net.z_dim)), styles=torch.zeros(1, net.style_space.size))
+    with pytest.raises(ValueError, match="values: those of the first edit"):
+        edited_styles(net, editor, given, ["hat", "beard"], [1.0, 0.5], values=torch.zeros(1, 2))
 
 
 def test_what_subclasses_shall_write_is_asked_for_when_they_are_made():

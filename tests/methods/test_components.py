@@ -123,6 +123,16 @@ def test_named_after_the_scorers_own_look(toys, tmp_path):
 
 
 @pytest.mark.parametrize("make", [GANSpace, SeFa])
+def test_a_run_that_ended_within_its_epoch_goes_on_with_it(toys, tmp_path, make):
+    whole, again = (make(toys.generator, scorer=toys.scorer, **QUICK) for _ in range(2))
+    fit(whole, tmp_path)
+    save = ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
+    fit(make(toys.generator, scorer=toys.scorer, **QUICK), tmp_path, max_steps=3, callbacks=[save])
+    fit(again, tmp_path, ckpt=tmp_path / "last.ckpt")
+    assert bool(again.is_fitted) and torch.equal(whole.directions, again.directions)
+
+
+@pytest.mark.parametrize("make", [GANSpace, SeFa])
 def test_a_stopped_run_goes_on_to_the_same_result(toys, tmp_path, make):
     whole, again = (make(toys.generator, scorer=toys.scorer, **QUICK) for _ in range(2))
     fit(whole, tmp_path)

@@ -72,6 +72,7 @@ def test_a_conditioned_edit_leaves_the_others_coordinates(directions):
     assert float((moved[:, :2] @ directions[1:].T).abs().max()) < 1e-5
     assert not moved[:, 2:].any()  # the layers stay chosen
     assert torch.equal(fair.edit(ws, "age", 1.0), editor.edit(ws, "age", 1.0))
+    assert torch.equal(editor.keeping({"smile": []}).edit(ws, "smile", 1.0), editor.edit(ws, "smile", 1.0))
 
 
 def test_channels_can_be_conditioned_too():

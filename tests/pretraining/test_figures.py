@@ -1,9 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import jaccard_score, roc_auc_score
+from torchmetrics import MeanMetric
 
 from sat3d.pretraining.figures import MaskedMean, PartIoU, verification
+from sat3d.pretraining.generator_figures import GeneratorFigures
 
 
 def test_masked_mean_by_hand():
@@ -54,3 +58,19 @@ def test_verification_is_scikit_learns():
     assert figures["auc"] == pytest.approx(roc_auc_score(truth, scores))
     best = max(((same >= t).mean() + (other < t).mean()) / 2 for t in scores)
     assert figures["accuracy"] == pytest.approx(best)
+
+
+def test_parts_that_nobody_saw_have_no_figure_and_all_processes_ask_for_them(recwarn, monkeypatch):
+    figures = GeneratorFigures(("background", "skin", "hat"))
+    segmentation = torch.zeros(2, 8, 8, dtype=torch.long)
+    segmentation[:, 4:] = 1
+    depth = torch.rand(2, 8, 8)
+    batch = SimpleNamespace(rgb=torch.zeros(2, 3, 8, 8), segmentation=segmentation, depth=depth)
+    figures.update(SimpleNamespace(image=torch.full((2, 3, 8, 8), 0.2), depth=depth[:, None]), batch)
+    asked, compute = [], MeanMetric.compute
+    monkeypatch.setattr(MeanMetric, "compute", lambda self: asked.append(self) or compute(self))
+    for metric in figures.by_part:
+        metric.compute = metric._wrap_compute(MeanMetric.compute.__get__(metric))
+    found = figures.compute()
+    assert len(asked) == 3 and not recwarn.list  # what processes add up must be the same on all of them
+    assert "psnr_hat" not in found and found["psnr_skin"] == pytest.approx(20.0, abs=1e-4)

@@ -24,6 +24,7 @@ from sat3d.evaluation.comparison.protocol import MatchedProtocol, Outcome
 from sat3d.evaluation.comparison.truth import drift_agreement, progress_agreement
 from sat3d.evaluation.roster import find_run, slug
 from sat3d.evaluation.rows import with_order
+from sat3d.methods.base import CARD, WEIGHTS
 from sat3d.modules import import_modules
 from sat3d.perception import load_clip
 from sat3d.visualization import replacing
@@ -116,9 +117,8 @@ class Desk:
             raise RuntimeError(f"{entry.method}, seed {entry.seed}: not all attributes are done")
         whole = Outcome.together(done)
         path = self.folder / "units" / entry.place / "order.json"
-        if path.is_file():
-            told = json.loads(path.read_text())["found"]
-            order = {a: {int(i): value for i, value in values.items()} for a, values in told.items()}
+        if path.is_file() and (told := json.loads(path.read_text()))["stamp"] == self._stamp(entry):
+            order = {a: {int(i): value for i, value in values.items()} for a, values in told["found"].items()}
             whole.rows = with_order(whole.rows, order)
         return whole
 
@@ -145,13 +145,18 @@ class Desk:
             save_file(tensors, partial, metadata={"stamp": self._stamp(entry), "rows": json.dumps(outcome.rows)})
 
     def _stamp(self, entry: Entry) -> str:
-        weights = find_run(entry.run).editor / "editor.safetensors"
-        return f"{self.fingerprint} {_digest(weights, weights.stat().st_mtime_ns)}"
+        files = [find_run(entry.run).editor / name for name in (WEIGHTS, CARD)]
+        return " ".join([self.fingerprint, *(_digest(path, path.stat().st_mtime_ns) for path in files)])
 
 
 @lru_cache(maxsize=256)
 def _digest(path: Path, changed: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """Return a hash of an editor's weights, or of what its card says that it does with them."""
+    content = path.read_bytes()
+    if path.name == CARD:
+        card = json.loads(content)
+        content = json.dumps([card["editor"], card["config"]], sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 # Processes ------------------------------------------------------------------------------------------------------------

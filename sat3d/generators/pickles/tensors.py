@@ -112,7 +112,7 @@ class TensorRecord:
         """Return the tensor. Tensors that share their storage in the file share it here."""
         data = self.storage.tensor()
         if self.dtype is torch.bool:
-            return data.ne(0).as_strided(self.shape, self.stride, self.offset)
+            return data.as_strided(self.shape, self.stride, self.offset).ne(0)
         whole = data[: len(data) // self.dtype.itemsize * self.dtype.itemsize].view(self.dtype)
         return whole.as_strided(self.shape, self.stride, self.offset)
 

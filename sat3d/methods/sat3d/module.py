@@ -18,6 +18,7 @@ from sat3d.generators.batches import CodeBatch, PairBatch
 from sat3d.methods.grading import grade, grade_views, picture_of
 from sat3d.methods.interpolation import transfer
 from sat3d.methods.precision import float32
+from sat3d.methods.resume import reopen_epoch
 from sat3d.methods.sat3d.background import (
     NO_REGION,
     OPACITY_PARTS,
@@ -37,6 +38,7 @@ from sat3d.methods.sat3d.targets import balancing_weights, choose_targets
 from sat3d.methods.streamed import fit_regions
 from sat3d.metrics import ALLOWED_DRIFT, TransferCurves, TransferScore, ViewConsistency
 from sat3d.ops.camera import Camera
+from sat3d.ops.schedules import known_steps
 from sat3d.perception import Scorer
 from sat3d.perception.scorers import load_scorer, training_scorer
 
@@ -188,7 +190,8 @@ class SAT3D(LightningModule):
         checkpoint["editor"] = {"card": card, "tensors": {k: v.cpu() for k, v in editor.state_dict().items()}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is frozen: it comes from its own files."""
+        """Add what is frozen: it comes from its own files; and go on with an epoch that was cut short."""
+        reopen_epoch(checkpoint)
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
     def setup(self, stage: str) -> None:
@@ -286,7 +289,8 @@ class SAT3D(LightningModule):
                 if self.background.both and reference.labels is not None:
                     region &= region_of(reference.labels, self.uninterested, targets)
                 losses["bg"] = background_loss(image.float(), source.image, region)
-        prob = self.weights.prob_at(self.global_step, int(self.trainer.estimated_stepping_batches))
+        length = self.weights.ramp_steps or known_steps(self.trainer.estimated_stepping_batches)
+        prob = self.weights.prob_at(self.global_step, length)
         weights = {**asdict(self.weights), "prob": prob}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from sat3d.generators.base import Generator, NoiseMode
 from sat3d.methods.stylespace.closed_form import ClosedForm, is_linearizable
 from sat3d.ops.camera import Camera
+from sat3d.replacing import replacing
 
 
 class GradientMaps:
@@ -115,9 +116,8 @@ class GradientMaps:
                         yield index, file.get_tensor("maps")
                         continue
             maps = self(s, camera, quiet).cpu()
-            written = path.with_suffix(".part")
-            save_file({"maps": maps.contiguous()}, written, {"key": key})
-            written.replace(path)
+            with replacing(path) as partial:
+                save_file({"maps": maps.contiguous()}, partial, {"key": key})
             yield index, maps
 
     def _key(self, s: Tensor, camera: Camera | None) -> str:

@@ -176,11 +176,25 @@ def test_variants_train(toys, tmp_path, variant):
     assert not torch.equal(start, model.mask.logits) and bool(model.mask.logits.isfinite().all())
 
 
+def test_a_training_that_time_ends_needs_the_length_of_the_ramp(toys, tmp_path):
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            trainer.should_stop = trainer.global_step >= 2
+
+    model = module(toys, loss_weights=LossWeights(ramp_steps=10))
+    run = trainer(tmp_path, callbacks=[Stop()])
+    run.fit(model, datamodule=data(toys))
+    assert 2 <= run.global_step < 10
+    with pytest.raises(ValueError, match=r"give trainer\.max_steps or max_epochs"):
+        trainer(tmp_path).fit(module(toys), datamodule=data(toys))
+
+
 def test_two_dimensional_generator(toys, tmp_path):
     model = SAT3D(toys.flat, scorer=toys.scorer, background=Background("none"), preselect=None, balance=False)
     flat = StyleCodeDataModule(toys.flat, num_codes=8, num_cameras=1, block_size=4, batch_size=4, epoch_size=8)
+    start = model.mask.logits.detach().clone()
     trainer(tmp_path, max_steps=2).fit(model, datamodule=flat)
-    assert bool(model.mask.logits.isfinite().all())
+    assert not torch.equal(start, model.mask.logits) and bool(model.mask.logits.isfinite().all())
 
 
 @pytest.mark.parametrize(
