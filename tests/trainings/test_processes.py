@@ -30,6 +30,10 @@ MACHINES = ["--config", "experiments/trainer/multinode.yaml", "--trainer.acceler
 ALLOWED = dict.fromkeys(METHODS, 1e-6) | {"sat3d": 1e-5, "styleflow": 0.05, "styleclip": 1e-4, "encoder": 5e-3}
 # Only these look at pictures while they train; a few tiny random networks' steps differ by what bfloat16 rounds.
 ALLOWED_IN_BFLOAT16 = ALLOWED | {"sat3d": 0.3, "styleae": 0.02, "encoder": 0.3}
+PICTURES = {
+    "sat3d": "EditGrid", "ganspace": "EditStrips", "sefa": "EditStrips", "stylespace": "ChannelFigures",
+    "editing-in-style": "CatalogueFigures",
+}  # fmt: skip
 SAVES = {"class_path": "sat3d.callbacks.RunCheckpoints", "init_args": {"steps": 2}}
 
 
@@ -104,8 +108,17 @@ def floats(state, name):
 @pytest.mark.slow
 @pytest.mark.timeout(1300)
 def test_two_processes_of_one_machine_learn_what_one_learns(cases, one_process, tmp_path):
-    run([sys.executable], [line(cases[name], name, tmp_path, *DDP, halve=True) for name in NAMES], tmp_path)
+    lines = [line(cases[name], name, tmp_path, *DDP, halve=True, **drawn(name)) for name in NAMES]
+    run([sys.executable], lines, tmp_path)
     check_equal(one_process, tmp_path)
+    for name in PICTURES:
+        assert any((tmp_path / name / "pictures").iterdir()), name
+
+
+def drawn(name):
+    """Return the callbacks that a method's experiments have, if it is one of those with pictures."""
+    known = (PICTURES[name], "Summary") if name in PICTURES else ()
+    return {"callbacks": [{"class_path": f"sat3d.callbacks.{callback}"} for callback in known]} if known else {}
 
 
 @pytest.mark.slow
