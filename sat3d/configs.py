@@ -1,5 +1,7 @@
 """Where configs are found: on disk as given, or among the experiments that the package carries."""
 
+import json
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import pairwise
@@ -9,6 +11,7 @@ from typing import Any
 import yaml
 
 _CONFIG = {"-c", "--config"}
+_WITHIN = re.compile(r"--(model|data)\.init_args\.\w+\.")
 
 
 def experiments_folder() -> Path:
@@ -37,7 +40,7 @@ def find_config(name: str) -> Path:
     if shipped.is_file():
         return shipped
     known = known_configs()
-    near = get_close_matches(name, known, n=3) or known
+    near = get_close_matches(name, known, n=3) or [*known[::12], "…"]
     raise FileNotFoundError(f"--config: no file {name}; shipped experiments are, for example, {', '.join(near)}")
 
 
@@ -101,7 +104,24 @@ def resolve_configs(args: Sequence[str]) -> list[str]:
             words += [word for base in bases for word in (str(base), "--config")] + [str(config)]
         else:
             words.append(value)
-    return words
+    return _with_nulls(words)
+
+
+def _with_nulls(words: Sequence[str]) -> list[str]:
+    """Write null settings within settings as small configs: of an option jsonargparse would make the text "None"."""
+    found: list[str] = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if not equals and word == "null" and found:
+            flag, value = found[-1], word
+        if value != "null" or not _WITHIN.match(flag):
+            found.append(word)
+            continue
+        told: Any = None
+        for part in reversed(flag.removeprefix("--").split(".")):
+            told = {part: told}
+        found = [*found[: None if equals else -1], "--config", json.dumps(told)]
+    return found
 
 
 def _split(argument: str) -> list[str]:

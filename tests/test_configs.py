@@ -1,9 +1,12 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from jsonargparse import Namespace
 
 from sat3d.cli import main
+from sat3d.commands.trainer import _experiment
 from sat3d.configs import find_config, read_config, resolve_configs, with_bases
 
 GRANDPARENT = """
@@ -116,3 +119,24 @@ def test_a_recorded_run_needs_none_of_the_configs_that_it_was_made_of(child):
     assert recorded["trainer"]["max_steps"] == 2
     main(["test", "--ckpt_path", "runs/child/0/checkpoints/last.ckpt"])
     assert Path("runs/child/0/test/config.yaml").is_file()
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_null_is_null_within_settings_too(joined, capsys):
+    names = ["model.init_args.background.parser", "data.init_args.seed", "model.init_args.loss_weights.ramp_steps"]
+    values = ["null", "3", "null"]
+    words = [f"--{n}{'=' if joined else ' '}{v}" for n, v in zip(names, values, strict=True)]
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "experiments/toyfaces/sat3d.yaml", *" ".join(words).split(), "--print_config"])
+    read = yaml.safe_load(capsys.readouterr().out)
+    background, weights = (read["model"]["init_args"][name] for name in ("background", "loss_weights"))
+    assert background["parser"] is None and background["parts"] == [
+        "background",
+        "shirt",
+    ]  # what stands beside it stays
+    assert weights["ramp_steps"] is None and weights["prob"] == 0.1 and read["data"]["init_args"]["seed"] == 3
+
+
+def test_a_run_is_named_by_its_config_whatever_is_null(child):
+    given = SimpleNamespace(absolute=str(child.resolve()))
+    assert _experiment(Namespace(config=[given, None])) == "child"  # what is null stands in a config without a file

@@ -197,7 +197,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _experiment(settings: Namespace) -> str:
     """Name the experiment: the stem of the last config that holds a model, else the model's class."""
-    for config in reversed(settings.get("config") or []):
+    for config in reversed([path for path in settings.get("config") or [] if path is not None]):
         content = yaml.safe_load(Path(config.absolute).read_text())
         if isinstance(content, dict) and "model" in content:
             return Path(config.absolute).stem
