@@ -35,9 +35,10 @@ def picture(folder, name):
     return np.asarray(Image.open(folder / f"{name}.png")).astype(int)
 
 
-def test_full_mask_gives_the_reference_and_empty_mask_the_source(toys, editor, tmp_path):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_full_mask_gives_the_reference_and_empty_mask_the_source(toys, editor, tmp_path, device):
     out = tmp_path / "out"
-    main(editor, 3, "hat", 7, out=str(out), frames=2)
+    main(editor, 3, "hat", 7, out=str(out), frames=2, device=device)
     clips = {"orbit.mp4", "orbit-depth.mp4", "morph.mp4"}
     pictures = {"source.png", "reference.png", "edit.png", "grid.png", "depth.png"}
     assert {p.name for p in out.iterdir()} == clips | pictures
@@ -46,9 +47,9 @@ def test_full_mask_gives_the_reference_and_empty_mask_the_source(toys, editor, t
         assert [frame.shape for frame in imageio.mimread(out / name)] == [(128, width, 3)] * 2
     assert np.abs(picture(out, "edit") - picture(out, "reference")).max() <= 1
     assert np.abs(picture(out, "edit") - picture(out, "source")).max() > 1
-    main(editor, 3, "beard", 7, out=str(out), frames=0)
+    main(editor, 3, "beard", 7, out=str(out), frames=0, device=device)
     assert np.array_equal(picture(out, "edit"), picture(out, "source"))
-    main(editor, 3, "hat,beard", 7, strength=0.0, out=str(out), frames=0, threshold=0.5)
+    main(editor, 3, "hat,beard", 7, strength=0.0, out=str(out), frames=0, threshold=0.5, device=device)
     assert np.array_equal(picture(out, "edit"), picture(out, "source"))
 
 

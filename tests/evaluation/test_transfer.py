@@ -62,7 +62,8 @@ def test_ideal_edit_takes_the_references_value_and_holds_the_rest(world):
         assert torch.allclose(edited[:, others], before[:, others], atol=2e-3)
 
 
-def test_command_writes_curves_and_tables(toys, tmp_path, capsys):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_command_writes_curves_and_tables(toys, tmp_path, capsys, device):
     net = load_generator(toys.generator)
     net.name = toys.generator
     everything = {"kinds": ["conv", "torgb"], "parts": ["backbone", "superresolution"]}
@@ -73,6 +74,7 @@ def test_command_writes_curves_and_tables(toys, tmp_path, capsys):
             tmp_path / name / "editor", net, training=everything
         )
     settings = {"generator": toys.generator, "judge": toys.judge, "ideal": False, "pairs": 6, "batch_size": 4}
+    settings["device"] = device
     editors = [str(tmp_path / name / "editor") for name in ("one", "two")]
     out = tmp_path / "out"
     main(editors, ["one", "two"], **settings, attributes=["hat", "beard"], strengths=[0.5, 1.0], out=str(out))
