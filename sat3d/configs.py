@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -108,22 +108,65 @@ def resolve_configs(args: Sequence[str]) -> list[str]:
 
 
 def _with_nulls(words: Sequence[str]) -> list[str]:
-    """Write null settings within settings as small configs: of an option jsonargparse would make the text "None"."""
+    """Write null settings within settings as small configs: of an option jsonargparse would make the text "None".
+
+    `None`, which W&B's agents write, is null too. What configs and options have said of the settings beside a null is
+    said again, since plain dictionaries are replaced whole.
+    """
     found: list[str] = []
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if not equals and word == "null" and found:
-            flag, value = found[-1], word
-        if value != "null" or not _WITHIN.match(flag):
-            found.append(word)
-            continue
-        told: Any = None
-        for part in reversed(flag.removeprefix("--").split(".")):
-            told = {part: told}
-        found = [*found[: None if equals else -1], "--config", json.dumps(told)]
+    said: dict[str, Any] = {}
+    for flag, value in _options(words):
+        if flag in _CONFIG and value is not None:
+            said = _joined(said, yaml.safe_load(Path(value).read_text()) or {})
+            found += [flag, value]
+        elif value is None or not flag.startswith("--"):
+            found += [flag] if value is None else [flag, value]
+        else:
+            path = flag.removeprefix("--").split(".")
+            null = value in ("null", "None")
+            told = _nested(path, None if null else _read(value))
+            if null and _WITHIN.match(flag):
+                told = _nested(path[:3], _joined(_at(said, path[:3]), _nested(path[3:], None)))
+                found += ["--config", json.dumps(told)]
+            else:
+                found.append(f"{flag}={'null' if null else value}")
+            said = _joined(said, told)
     return found
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Split a command line into options with their values, and words that stand alone."""
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        flag, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            yield word, None
+        elif equals:
+            yield flag, value
+        else:
+            yield word, left.pop(0) if left and not left[0].startswith("--") else None
 
 
 def _split(argument: str) -> list[str]:
     flag, equals, value = argument.partition("=")
     return [flag, value] if equals and flag in (*_CONFIG, "--ckpt_path") else [argument]
+
+
+def _nested(path: Sequence[str], value: Any) -> Any:
+    for part in reversed(path):
+        value = {part: value}
+    return value
+
+
+def _at(settings: Any, path: Sequence[str]) -> Any:
+    for part in path:
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    return settings
+
+
+def _read(value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value

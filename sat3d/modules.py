@@ -7,9 +7,9 @@ from importlib import import_module
 
 
 def look_here() -> None:
-    """Let modules of the working directory be imported, as `python` and `python -m` do but installed scripts do not."""
+    """Let modules of the working directory be imported, by installed scripts too; behind all others, to hide none."""
     if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        sys.path.append(os.getcwd())  # noqa: PTH109
 
 
 def import_modules(names: Sequence[str]) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,6 +136,20 @@ def test_null_is_null_within_settings_too(joined, capsys):
         "shirt",
     ]  # what stands beside it stays
     assert weights["ramp_steps"] is None and weights["prob"] == 0.1 and read["data"]["init_args"]["seed"] == 3
+
+
+def test_null_leaves_what_stands_beside_it_in_a_dictionary(written):
+    config = written(mine="model: {init_args: {queries: {eyes: {budget: 5, first: 2}, mouth: {budget: 1}}}}")
+    options = ["--model.init_args.queries.hat.first=3", "--model.init_args.queries.eyes.budget=null"]
+    queries = {"eyes": {"budget": None, "first": 2}, "mouth": {"budget": 1}, "hat": {"first": 3}}
+    *_, flag, last = resolve_configs(["--config", str(config), *options])
+    assert flag == "--config" and json.loads(last) == {"model": {"init_args": {"queries": queries}}}
+
+
+def test_what_agents_of_wandb_write_for_null_is_null():
+    words = ["--model.init_args.preselect=None", "--model.init_args.labeller", "None", "--print_config", "--a", "-1"]
+    asked = ["--model.init_args.preselect=null", "--model.init_args.labeller=null", "--print_config", "--a=-1"]
+    assert resolve_configs(words) == asked
 
 
 def test_a_run_is_named_by_its_config_whatever_is_null(child):

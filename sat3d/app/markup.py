@@ -88,8 +88,9 @@ def movers(found: Sequence[Mover], visit: Visit, span: tuple[float, float]) -> s
         visit: tells where the sliders stand.
         span: strengths that the sliders reach.
     """
+    whole = f'<div class="movers" data-drawn="{next(_drawn)}">'  # so that every answer is news
     if not found:
-        return '<div class="movers"><p>No channel moves this place.</p></div>'
+        return whole + "<p>No channel moves this place.</p></div>"
     amounts = dict(visit.of(CHANNELS))
     rows = []
     for mover in found:
@@ -107,4 +108,4 @@ def movers(found: Sequence[Mover], visit: Visit, span: tuple[float, float]) -> s
     about = "<p>Change by one standard deviation σ of the channel, in grey levels: of the mean colour here, to first "
     about += "order, and where it is largest. Red is where the channel acts.</p>"
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f'<div class="movers">{table}{about}</div>'
+    return f"{whole}{table}{about}</div>"

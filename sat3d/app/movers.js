@@ -12,6 +12,7 @@ function done() {
   if (next) { const data = next; next = null; send(data); }
 }
 window.addEventListener('sat3d-drawn', done);
+watch('value', () => window.dispatchEvent(new CustomEvent('sat3d-found')));
 element.addEventListener('input', (e) => {
   const slider = e.target.closest('input[data-channel]');
   if (!slider) return;

@@ -12,12 +12,16 @@ function send(event, data) {
   trigger(event, data);
 }
 function done() {
+  window.dispatchEvent(new CustomEvent('sat3d-drawn'));
+  free();
+}
+function free() {
   clearTimeout(timer);
   busy = false;
-  window.dispatchEvent(new CustomEvent('sat3d-drawn'));
   if (next) { const [event, data] = next; next = null; send(event, data); }
 }
 watch('value', done);
+window.addEventListener('sat3d-found', free); // what was explored changes the channels, not the pictures
 
 function turn(from, dyaw, dpitch, final) {
   const f = facts();

@@ -64,7 +64,8 @@ class ObserverPretraining(LightningModule, ABC):
     """Train one observer on pictures whose truth is known, grade it, and export it in half precision.
 
     Subclasses make ``self.observer``, return a loss from ``loss`` and update ``self.meter(source, name)`` in ``grade``.
-    ``lightning validate`` and ``lightning test`` without ``--ckpt_path`` grade the exported file.
+    ``lightning validate`` and ``lightning test`` without ``--ckpt_path`` grade the shipped file, or that in
+    ``export.folder``; ``--ckpt_path last`` is the newest run.
 
     Args:
         name: Name of the result, of its file and of its entry in the manifest; ``None`` for the world's own

@@ -311,6 +311,10 @@ def test_a_click_finds_channels_and_their_sliders_move_them(opened, session):
     box = page.locator('.stage figure[data-shown="source"] img').bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.25)
     page.wait_for_selector(".movers tbody tr")
+    for _ in range(2):  # one click after the other, the second at the same place
+        before = page.locator(".movers").get_attribute("data-drawn")
+        page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.25)
+        page.wait_for_function("old => document.querySelector('.movers').dataset.drawn !== old", arg=before)
     found = session.explore(Visit(), "source", 0.5, 0.25)
     rows = page.locator(".movers tbody tr")
     told = [row.locator("td").all_inner_texts()[1:5] for row in rows.all()]

@@ -197,7 +197,7 @@ def _warnings(plan: Plan, shared: int, edits: int) -> list[str]:
         if getattr(plan, role) is None:
             told.append(f"No {role}: what it tells is left out.")
     if not plan.world:
-        known = world_of(plan.generator) is not None and plan.truncation == 1
+        known = world_of(load_generator(plan.generator).name) is not None and plan.truncation == 1
         why = "world: true compares with it" if known else "it is known on embedded worlds only"
         told.append(f"The ideal edit is left out: {why}.")
     return told
