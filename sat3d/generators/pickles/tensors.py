@@ -109,7 +109,7 @@ class TensorRecord:
         return math.prod(self.shape)
 
     def tensor(self) -> Tensor:
-        """Return the tensor. Tensors that share their storage in the file share it here."""
+        """Return the tensor. Tensors that share their storage in the file share it here, but for booleans: copies."""
         data = self.storage.tensor()
         if self.dtype is torch.bool:
             return data.as_strided(self.shape, self.stride, self.offset).ne(0)
